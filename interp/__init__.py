@@ -1,0 +1,1 @@
+"""interp: a mechanistic interpretability toolkit."""

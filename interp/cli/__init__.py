@@ -1,0 +1,1 @@
+"""The `interp` command: one small file a noun, heavy imports inside the functions."""

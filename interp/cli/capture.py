@@ -1,0 +1,5 @@
+"""`interp capture`."""
+
+
+def capture() -> None:
+    """(capture.)"""

@@ -1,0 +1,5 @@
+"""`interp demo`."""
+
+
+def demo() -> None:
+    """(demo.)"""

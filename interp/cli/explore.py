@@ -1,0 +1,5 @@
+"""`interp explore`."""
+
+
+def explore() -> None:
+    """(explore.)"""
