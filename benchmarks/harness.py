@@ -121,7 +121,7 @@ def median_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> fl
 
 
 def anonymous_bytes(pid: int) -> int:
-    """RssAnon of process `pid` and all its descendants, in bytes (Linux); 0 for one that is gone."""
+    """RssAnon of `pid` and all its descendants, in bytes (Linux); 0 for a process that is gone."""
     return sum(_rss_anon(process) for process in [pid, *_descendants(pid)])
 
 
