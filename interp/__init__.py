@@ -1,1 +1,52 @@
-"""interp: a mechanistic interpretability toolkit."""
+"""interp: look inside language models, from activations to abilities.
+
+Capture streams a model's activations into a store that survives being killed; abilities are
+located in the weights, extracted as a file and added to another model. Every number comes with
+its interval, its null and what made it.
+
+    import interp
+    model = interp.load("polyglot")
+    corpus = interp.open_corpus("text.txt", "polyglot", length=64)
+    store = interp.record(model, corpus, ["blocks.*.hook_resid_post"], "store", max_tokens=10_000)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interp.abilities.extract import extract as extract
+    from interp.abilities.locate import locate as locate
+    from interp.abilities.masked_training import train_ability as train_ability
+    from interp.abilities.transfer import transfer as transfer
+    from interp.abilities.verify import verify as verify
+    from interp.capture.record import record as record
+    from interp.capture.store import ActivationStore as ActivationStore
+    from interp.corpus.sources import open_corpus as open_corpus
+    from interp.models.load import load as load
+    from interp.results.study import Study as Study
+
+_HOMES = {
+    "ActivationStore": "interp.capture.store",
+    "Study": "interp.results.study",
+    "extract": "interp.abilities.extract",
+    "load": "interp.models.load",
+    "locate": "interp.abilities.locate",
+    "open_corpus": "interp.corpus.sources",
+    "record": "interp.capture.record",
+    "train_ability": "interp.abilities.masked_training",
+    "transfer": "interp.abilities.transfer",
+    "verify": "interp.abilities.verify",
+}
+
+__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported at its first use: importing interp alone never imports torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'interp' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

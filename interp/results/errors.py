@@ -16,7 +16,7 @@ class BadInput(InterpError):
 
 
 class Mismatch(InterpError):
-    """Two things that do not belong together: a store and another model, a delta and another base."""
+    """Two things that do not belong together: a store and another model, a delta and its base."""
 
 
 class Unsupported(InterpError):

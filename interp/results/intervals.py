@@ -38,8 +38,9 @@ def wilson(successes: int, n: int) -> Interval:
     centre = share + z2 / (2 * n)
     half = _Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     scale = 1 + z2 / n
-    low, high = (centre - half) / scale, (centre + half) / scale
-    return Interval(share, float(max(0.0, low)), float(min(1.0, high)))
+    low = 0.0 if successes == 0 else float((centre - half) / scale)
+    high = 1.0 if successes == n else float((centre + half) / scale)
+    return Interval(share, low, high)
 
 
 def mean_t(values: Float[np.ndarray, " n"]) -> Interval:

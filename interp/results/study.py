@@ -56,7 +56,7 @@ class Study:
 
     @classmethod
     def open(cls, path: Path) -> "Study":
-        """Read a study's index. Raises BadInput where there is none, CorruptFile where it is bad."""
+        """Read a study's index. BadInput where there is none, CorruptFile where it is bad."""
         index = path / INDEX
         if not index.is_file():
             raise BadInput(f"{path} is not a study (no {INDEX}): make one with `interp demo`")
