@@ -39,3 +39,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interp: interrupted; run the same command again", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
