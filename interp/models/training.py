@@ -32,7 +32,7 @@ def next_token_loss(model: nn.Module, batch: TrainingBatch) -> Float[Tensor, ""]
     scored = batch.target[:, 1:]
     if not bool(scored.any()):
         raise BadInput("a batch has no token to predict: every answer or text in it is empty")
-    logits = model(input_ids=batch.tokens, use_cache=False).logits[:, :-1]
+    logits = model(input_ids=batch.tokens[:, :-1], use_cache=False).logits
     return functional.cross_entropy(logits[scored].float(), batch.tokens[:, 1:][scored])
 
 
