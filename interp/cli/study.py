@@ -1,10 +1,55 @@
 """`interp study`."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from interp.cli.options import Json, print_json
+from interp.results.escape import visible
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def study() -> None:
-    """(study commands.)"""
+    """What a study holds."""
+
+
+@app.command()
+def info(
+    directory: Annotated[Path, typer.Argument(help="A study's directory.")], json: Json = False
+) -> None:
+    """List the findings of a study and what made it.
+
+    Example: interp study info demo-study
+    """
+    from interp.results.study import Study
+
+    found = Study.open(directory)
+    if json:
+        print_json(_content(found))
+        return
+    print(f"{visible(found.title)}  ({found.path})")
+    print(f"made by: {visible(found.provenance.command)}")
+    for entry in found.entries():
+        present = "" if entry.path.is_dir() else "  (missing)"
+        print(f"  {entry.kind:<11} {entry.id:<28} {visible(entry.title)}{present}")
+
+
+def _content(found) -> dict:
+    return {
+        "title": found.title,
+        "path": str(found.path),
+        "provenance": found.provenance.to_json(),
+        "entries": [
+            {
+                "id": entry.id,
+                "kind": entry.kind,
+                "title": entry.title,
+                "path": str(entry.path),
+                "present": entry.path.is_dir(),
+            }
+            for entry in found.entries()
+        ],
+    }
