@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interp.models.tokenizer import tokenizer_digest
 from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.atomic import write_json
 from interp.results.errors import BadInput, CorruptFile
@@ -22,14 +23,6 @@ from interp.results.hashing import sha256_bytes, sha256_json
 _PIECE = 1 << 22
 _SETTLED_NS = 2_000_000_000
 _NOT_THE_MODEL = ("transformers_version", "_name_or_path")
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "spiece.model",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-)
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "shared.weight")
 _HEADS = ("lm_head.weight", "embed_out.weight")
 
@@ -49,20 +42,19 @@ class ModelIdentity:
     config_digest: str
     """Of config.json without the fields that do not decide the model (versions, paths)."""
     tokenizer_digest: str | None
-    """Of the vocabulary files; None for a model without a tokenizer."""
+    """Of what decides the ids of a text; None for a model without a tokenizer."""
     tied: tuple[tuple[str, str], ...]
     """(output head, embedding) pairs that are one tensor."""
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a finding's `base`, without the digest of every tensor."""
-        return {
-            "root": self.root,
-            "dtype": self.dtype,
-            "n": self.n,
-            "config_digest": self.config_digest,
-            "tokenizer_digest": self.tokenizer_digest,
-            "tied": [list(pair) for pair in self.tied],
-        }
+        """As it stands in a finding's header under `base`."""
+        return {**vars(self), "tied": [list(pair) for pair in self.tied]}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "ModelIdentity":
+        """The inverse of `to_json`; unknown keys are dropped, a missing one raises KeyError."""
+        fields = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(**{**fields, "tied": tuple(tuple(pair) for pair in fields["tied"])})
 
 
 def model_identity(directory: Path, *, cache: Path | None = None) -> ModelIdentity:
@@ -122,14 +114,6 @@ def read_config(directory: Path) -> dict[str, Any]:
 def config_digest(config: Mapping[str, Any]) -> str:
     """SHA-256 of a config without the fields that do not decide the model."""
     return sha256_json({key: value for key, value in config.items() if key not in _NOT_THE_MODEL})
-
-
-def tokenizer_digest(directory: Path) -> str | None:
-    """SHA-256 over the vocabulary files that are there; None where there is none."""
-    present = [name for name in _TOKENIZER_FILES if (directory / name).is_file()]
-    if not present:
-        return None
-    return sha256_json({name: sha256_bytes((directory / name).read_bytes()) for name in present})
 
 
 def tied_pairs(names: Iterable[str], config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

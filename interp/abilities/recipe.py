@@ -1,0 +1,90 @@
+"""The settings of extraction and transfer: every coefficient, and where it came from."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Selection = Literal["least", "most", "random", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionRecipe:
+    """How ability weights were taken: R(A) = M * (alpha (A - base) - beta (general - base))."""
+
+    alpha: float
+    """Of the ability model's difference to the base."""
+    beta: float
+    """Of the general control's difference to the base; 0 without a control."""
+    ability: str
+    """Root hash of the ability model."""
+    general: str | None
+    """Root hash of the model trained on general data alone; None where beta is 0."""
+    mask: dict[str, Any] | None
+    """The recipe of the mask M; None where M is everything."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "ExtractionRecipe":
+        """The inverse of `to_json`; a missing key raises KeyError."""
+        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def exact(self) -> bool:
+        """Whether adding these weights to the base gives the ability model back."""
+        return self.alpha == 1.0 and self.beta == 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRecipe:
+    """How abilities and languages were added: formula (5) of the MAET reading (2410.07825).
+
+    selected tensors: base + sum_i gamma_i R(A_i) + eta R_Lang, the others: base + eta_rest R_Lang,
+    with R_Lang = sum_j mu_j (L_j - base).
+    """
+
+    gamma: tuple[float, ...]
+    """Of every ability's weights, in order."""
+    mu: tuple[float, ...]
+    """Of every language model's difference to the base, in order."""
+    eta: float
+    """Of the language weights in selected tensors."""
+    eta_rest: float
+    """Of the language weights in all other tensors."""
+    k2: float
+    """Share of the tensors with ability weights that is selected."""
+    select: Selection
+    """Which tensors: those whose ability weights are least (or most) like the language weights."""
+    sim_support: Literal["mask", "all"]
+    """Whether likeness is measured on the ability's entries or on the whole tensor."""
+    sim_absolute: bool
+    """Whether tensors are ranked by the cosine's size instead of its signed value."""
+    seed: int
+    """Of the random selection; without effect on the others."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {**asdict(self), "gamma": list(self.gamma), "mu": list(self.mu)}
+
+    @property
+    def identity(self) -> bool:
+        """Whether every coefficient is zero, so that the base's bytes are the answer."""
+        language = not any(self.mu) or (self.eta == 0.0 and self.eta_rest == 0.0)
+        return language and not any(self.gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings that belong together, for the command line's `--preset`."""
+
+    k1: float
+    beta: float
+    k2: float
+
+
+PRESETS = {
+    "maet": Preset(k1=0.05, beta=0.25, k2=0.8),
+    "plain": Preset(k1=1.0, beta=0.0, k2=1.0),
+}
+"""maet is our reading of the paper, whose own values are not known; plain adds both vectors."""
