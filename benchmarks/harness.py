@@ -102,7 +102,7 @@ def interleave(
     """
     values: dict[str, list[float]] = {name: [] for name in sides}
     for round_number in range(warm_up + repeats):
-        order = list(sides) if round_number % 2 == 0 else list(reversed(sides))
+        order = list(sides)[:: 1 if round_number % 2 == 0 else -1]
         for name in order:
             value = sides[name]()
             if round_number >= warm_up:

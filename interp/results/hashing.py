@@ -17,7 +17,7 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_bytes(content: bytes) -> str:
+def sha256_bytes(content: bytes | memoryview) -> str:
     """Hex digest of `content`."""
     return hashlib.sha256(content).hexdigest()
 
