@@ -61,7 +61,10 @@ def shuffled_training_batches(
     batch_size: int,
     generator: torch.Generator,
 ) -> Iterator[TrainingBatch]:
-    """Endless batches: a new order every epoch; a batch may span the border of two."""
+    """Endless batches, each as long as its longest example: a new order every epoch.
+
+    A batch may span the border of two epochs.
+    """
     if len(tokens) == 0:
         raise BadInput("there is nothing to train on: the corpus has no example")
     order = torch.empty(0, dtype=torch.long)
@@ -69,7 +72,9 @@ def shuffled_training_batches(
         while len(order) < batch_size:
             order = torch.cat([order, torch.randperm(len(tokens), generator=generator)])
         chosen, order = order[:batch_size], order[batch_size:]
-        yield TrainingBatch(tokens[chosen], target[chosen])
+        scored = target[chosen]
+        end = int(scored.any(0).nonzero().max()) + 1 if bool(scored.any()) else scored.shape[1]
+        yield TrainingBatch(tokens[chosen, :end], scored[:, :end])
 
 
 def train(
@@ -81,13 +86,15 @@ def train(
     warmup: int = 30,
     accumulate: int = 1,
     clip_norm: float | None = None,
+    before_step: Callable[[], None] | None = None,
     after_step: Callable[[int], None] | None = None,
     on_progress: Callable[..., None] | None = None,
 ) -> Float[np.ndarray, " steps"]:
     """Train `model` in place for `steps` updates; the loss of every step, in nats.
 
     Each group's learning rate is its initial one times `warmup_cosine`. Dropout is off, so the
-    result is a function of the weights and the batches alone. `after_step(step)` sees the model
+    result is a function of the weights and the batches alone. `before_step()` runs when the
+    gradients stand, before they are clipped over the optimizer's parameters; `after_step(step)`
     after each update. `on_progress` is the `advance` of `interp.results.progress`.
     """
     model.eval()
@@ -105,8 +112,11 @@ def train(
             loss = next_token_loss(model, moved) / accumulate
             loss.backward()
             losses[step] += loss.detach()
+        if before_step is not None:
+            before_step()
         if clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            trained = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, clip_norm)
         optimizer.step()
         if after_step is not None:
             after_step(step)

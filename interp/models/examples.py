@@ -1,0 +1,144 @@
+"""TrainingExamples: token ids with the tokens that the loss is taken on, from prompts and texts."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from interp.results.errors import BadInput
+from interp.results.hashing import sha256_bytes
+
+DEFAULT_LENGTH = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingExamples:
+    """What to train on: rows padded on the right, and which tokens are to be predicted."""
+
+    tokens: Int[Tensor, "examples pos"]
+    target: Bool[Tensor, "examples pos"]
+    """False on prompts, on padding and on the first token of a text."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of tokens and targets as fed."""
+        shape = repr(tuple(self.tokens.shape)).encode()
+        content = self.tokens.long().numpy().tobytes() + self.target.numpy().tobytes()
+        return sha256_bytes(shape + content)
+
+    def halves(self) -> tuple["TrainingExamples", "TrainingExamples"]:
+        """Every second example, and the others: two samples of the same data."""
+        if len(self) < 2:
+            raise BadInput("one example cannot be halved: give more, or do without split halves")
+        return self._rows(slice(0, None, 2)), self._rows(slice(1, None, 2))
+
+    def _rows(self, rows: slice) -> "TrainingExamples":
+        return TrainingExamples(tokens=self.tokens[rows], target=self.target[rows])
+
+
+class _Encoded(NamedTuple):
+    ids: list[int]
+    n_given: int
+    """How many tokens at the start are not to be predicted."""
+
+
+def read_examples(
+    path: Path, tokenizer: PreTrainedTokenizerBase, *, length: int = DEFAULT_LENGTH
+) -> TrainingExamples:
+    """The examples of a jsonl file with lines {"prompt", "answer"} or {"text"}.
+
+    Raises BadInput naming the line that is neither.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path} is not a file: expected jsonl with prompt and answer, or text")
+    with path.open(encoding="utf-8") as file:
+        rows = [
+            _parse(line, where=f"{path}, line {number}")
+            for number, line in enumerate(file, start=1)
+            if line.strip()
+        ]
+    return encode_examples(rows, tokenizer, length=length)
+
+
+def encode_examples(
+    rows: Iterable[Mapping[str, Any]],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    length: int = DEFAULT_LENGTH,
+) -> TrainingExamples:
+    """Token ids of every row: loss on the answer alone, or on a whole text.
+
+    A text longer than `length` tokens becomes several examples; an answer is never cut: BadInput.
+    """
+    encoded = [piece for row in rows for piece in _encode(row, tokenizer, length)]
+    if not encoded:
+        raise BadInput("there is nothing to train on: the corpus has no example")
+    tokens = torch.zeros(len(encoded), max(len(e.ids) for e in encoded), dtype=torch.long)
+    target = torch.zeros(tokens.shape, dtype=torch.bool)
+    for row, (ids, n_given) in enumerate(encoded):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+        target[row, n_given : len(ids)] = True
+    return TrainingExamples(tokens=tokens, target=target)
+
+
+def encode_prompt(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of a prompt, with what the tokenizer puts before a text but nothing after it."""
+    bare = tokenizer.encode(prompt, add_special_tokens=False)
+    full = tokenizer.encode(prompt, add_special_tokens=True)
+    for end in range(len(full), len(bare) - 1, -1):
+        if full[end - len(bare) : end] == bare:
+            return full[:end]
+    return bare
+
+
+def encode_answer(answer: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of an answer, as they follow the prompt's: never merged with its last token."""
+    return tokenizer.encode(answer, add_special_tokens=False)
+
+
+def _parse(line: str, *, where: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{where} is not JSON ({error})") from error
+    if not isinstance(row, dict) or not _fields(row):
+        raise BadInput(f"{where} has neither prompt and answer nor text")
+    return row
+
+
+def _fields(row: Mapping[str, Any]) -> Sequence[str]:
+    for fields in (("prompt", "answer"), ("text",)):
+        if all(isinstance(row.get(name), str) for name in fields):
+            return fields
+    return ()
+
+
+def _encode(
+    row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, length: int
+) -> list[_Encoded]:
+    fields = _fields(row)
+    if not fields:
+        raise BadInput(f"a training example has neither prompt and answer nor text: {dict(row)!r}")
+    if fields == ("text",):
+        ids = encode_prompt(row["text"], tokenizer)
+        pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
+        return [_Encoded(piece, 1) for piece in pieces if len(piece) > 1]
+    prompt = encode_prompt(row["prompt"], tokenizer)
+    answer = encode_answer(row["answer"], tokenizer)
+    if not prompt or not answer:
+        raise BadInput(f"a training example has no token in its prompt or answer: {dict(row)!r}")
+    if len(prompt) + len(answer) > length:
+        raise BadInput(
+            f"an example has {len(prompt)} + {len(answer)} tokens, more than the {length} allowed: "
+            f"shorten it or raise the length. It starts {row['prompt'][:40]!r}"
+        )
+    return [_Encoded(prompt + answer, len(prompt))]
