@@ -28,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 from interp.models.architectures import ARCHITECTURES, Family, architecture_of, supported
 from interp.models.hub import fetch
 from interp.models.reference import ModelReference, resolve
+from interp.models.t5_blocks import repair_t5_blocks
 from interp.models.tokenizer import load_tokenizer
 from interp.results.errors import BadInput, CorruptFile, Unsupported
 
@@ -206,6 +207,7 @@ def _bridge(
             device=str(model.device),
             dtype=model.dtype,
         )
+    repair_t5_blocks(bridge)
     if tokenizer is None:
         bridge.tokenizer = None
     _ORIGINS[bridge] = _Origin(reference, _versions(bridge))

@@ -90,9 +90,18 @@ def tokenizer_facts(directory: Path, *, trust_remote_code: bool = False) -> Toke
         unk_id=_own(tokenizer.unk_token_id, declared),
         prefix=prefix,
         suffix=suffix,
-        special_ids=tuple(sorted(i for i in set(tokenizer.all_special_ids) if i in declared)),
+        special_ids=_special_ids(tokenizer, declared),
         digest=tokenizer_digest(directory),
     )
+
+
+def token_strings(tokenizer: Any, n: int | None = None) -> list[str]:
+    """How each of the ids 0..n-1 looks to a person: spaces as spaces, half characters as bytes.
+
+    `n` may exceed the tokenizer's own entries (models pad their vocabulary); those ids are "".
+    """
+    total = len(tokenizer) if n is None else n
+    return [_token_string(tokenizer, i) if i < len(tokenizer) else "" for i in range(total)]
 
 
 def tokenizer_digest(directory: Path) -> str | None:
@@ -133,6 +142,23 @@ def read_json(path: Path) -> dict[str, Any]:
 def _meaning(path: Path) -> dict[str, Any]:
     content = read_json(path)
     return {k: v for k, v in content.items() if k not in ("padding", "truncation", "version")}
+
+
+def _special_ids(tokenizer: "PreTrainedTokenizerBase", declared: frozenset[int]) -> tuple[int, ...]:
+    """All but the unknown token, which stands for text, unless it has another duty too."""
+    duties = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    ids = {i for i in tokenizer.all_special_ids if i in declared}
+    return tuple(sorted(ids - ({tokenizer.unk_token_id} - set(duties))))
+
+
+def _token_string(tokenizer: Any, token_id: int) -> str:
+    raw = tokenizer.convert_ids_to_tokens(token_id)
+    if raw is None:
+        return ""
+    if "\u2581" in raw:
+        return raw.replace("\u2581", " ")
+    text = tokenizer.decode([token_id])
+    return raw if "\ufffd" in text or not text else text
 
 
 def _own(token_id: int | None, declared: frozenset[int]) -> int | None:

@@ -1,0 +1,81 @@
+"""Source: where documents come from, and what an entry of a source must be to be one.
+
+A document is text, or a list of ready token ids, with its labels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from interp.results.errors import BadInput
+
+Labels = tuple[int | float, ...]
+
+
+class Document(NamedTuple):
+    """One document before tokenization."""
+
+    content: str | list[int]
+    labels: Labels
+    where: str
+    """File and line, for messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A reading of documents that can be started again and gives the same each time."""
+
+    name: str
+    digest: str
+    """Changes when the documents could change."""
+    n_documents: int | None
+    """None for a stream."""
+    read: Callable[[Sequence[int] | None], Iterator[Document]]
+    """Documents in the source's order, or in the order of the numbers given."""
+
+
+def document_of(
+    entry: Mapping[str, Any], *, field: str, labels: tuple[str, ...], where: str
+) -> Document:
+    """The document in one entry; BadInput with its place if a field is missing or of no use."""
+    for name in (field, *labels):
+        if entry.get(name) is None:
+            there = ", ".join(sorted(map(str, entry))) or "none"
+            raise BadInput(f"{where} has no field {name!r}: its fields are {there}")
+    content = entry[field]
+    if isinstance(content, str):
+        check_text(content, where)
+    elif isinstance(content, np.ndarray | list) and all(is_integer(i) for i in content):
+        content = [int(i) for i in content]
+    else:
+        raise BadInput(
+            f"{where}: field {field!r} holds a {type(content).__name__}, text or a list of token "
+            "ids was expected"
+        )
+    return Document(content, tuple(_label(entry[name], name, where) for name in labels), where)
+
+
+def check_text(text: str, where: str) -> None:
+    """BadInput if `text` holds half of a surrogate pair, which is no character."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            f"{where} holds the lone surrogate {text[error.start]!a} at character {error.start}: "
+            "it is not text"
+        ) from error
+
+
+def is_integer(value: Any) -> bool:
+    """Whether `value` is an integer, a bool not counted."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _label(value: Any, name: str, where: str) -> int | float:
+    if isinstance(value, bool | int | np.integer | np.bool_):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value)
+    raise BadInput(f"{where}: label {name!r} is {value!r}, a number was expected")
