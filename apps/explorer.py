@@ -4,8 +4,8 @@ import streamlit as st
 
 st.set_page_config(page_title="interp explorer", layout="wide", initial_sidebar_state="collapsed")
 pages = [
-    st.Page("overview.py", title="Overview", icon=":material/home:", default=True),
-    st.Page("capture.py", title="Activations", icon=":material/grid_on:", url_path="activations"),
-    st.Page("ability.py", title="Abilities", icon=":material/call_split:", url_path="abilities"),
+    st.Page("overview.py", title="Overview", default=True),
+    st.Page("capture.py", title="Activations", url_path="activations"),
+    st.Page("ability.py", title="Abilities", url_path="abilities"),
 ]
 st.navigation(pages, position="top").run()

@@ -20,6 +20,9 @@ _STYLE = """
 .interp-lead { color: #4b5563; font-size: 1.02rem; max-width: 46rem; margin: 0 0 .4rem; }
 .interp-kind { color: #2166ac; font-size: .78rem; letter-spacing: .06em; font-weight: 600;
   text-transform: uppercase; }
+[data-testid="stPageLink"] p { color: #2166ac; font-weight: 600; }
+.interp-title { font-size: 1.12rem; font-weight: 600; overflow-wrap: anywhere; }
+.interp-small { color: #4b5563; font-size: .88rem; overflow-wrap: anywhere; }
 .interp-error { border-left: 4px solid #b2182b; background: #fdf2f2; color: #7f1d1d;
   padding: .6rem .9rem; border-radius: .25rem; overflow-wrap: anywhere; }
 .interp-note { border-left: 4px solid #2166ac; background: #f0f6fb; color: #1e3a5f;
@@ -45,7 +48,8 @@ def open_study() -> Study:
 
 def heading(text: str, *, level: int = 1) -> None:
     """A heading of plain text, whatever characters it holds."""
-    st.html(f"<h{level} style='padding:.2rem 0;overflow-wrap:anywhere'>{shown(text)}</h{level}>")
+    style = "padding:.3rem 0;margin:0;overflow-wrap:anywhere"
+    st.html(f'<h{level} style="{style}">{shown(text)}</h{level}>')
 
 
 def lead(text: str) -> None:
@@ -55,12 +59,12 @@ def lead(text: str) -> None:
 
 def note(text: str) -> None:
     """A sentence worth seeing: a conclusion, or what to do."""
-    st.html(f'<div class="interp-note" role="note">{shown(text)}</div>')
+    st.html(f'<div class="interp-note" role="note">{shown(text, limit=4000)}</div>')
 
 
 def problem(text: str) -> None:
     """An error in place."""
-    st.html(f'<div class="interp-error" role="alert">{shown(text)}</div>')
+    st.html(f'<div class="interp-error" role="alert">{shown(text, limit=2000)}</div>')
 
 
 @contextmanager
@@ -88,8 +92,10 @@ def chosen_entry(study: Study, kind: Kind, *, label: str, key: str) -> StudyEntr
     id = st.selectbox(
         label,
         options,
-        format_func=lambda id: entries[id].title,
         key=key,
         bind="query-params",
+        width=420,
     )
-    return entries[id]
+    entry = entries[id]
+    st.html(f'<div class="interp-title">{shown(entry.title)}</div>')
+    return entry

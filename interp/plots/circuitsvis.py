@@ -193,7 +193,7 @@ def _strongest(
     causal = np.tril(np.ones(attention.shape[1:], dtype=bool))
     masked = np.where(causal, attention, -np.inf)
     order = np.argsort(-masked, axis=None, kind="stable")[: min(_TABLE_ROWS, int(causal.sum()))]
-    places = np.stack(np.unravel_index(order, attention.shape), axis=1)
+    places: list[list[int]] = np.stack(np.unravel_index(order, attention.shape), axis=1).tolist()
     return tuple(
         (
             token_text(names[head]),
@@ -201,7 +201,7 @@ def _strongest(
             f"{token_text(tokens[key])} ({key})",
             f"{attention[head, query, key]:.3f}",
         )
-        for head, query, key in places.tolist()
+        for head, query, key in places
     )
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 POSITIVE = "#b2182b"
 NEGATIVE = "#2166ac"
-NEUTRAL = "#6b7280"
+NEUTRAL = "#4b5563"
 DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
 """The same scale for plotly: blue below zero, white at zero, red above (after ColorBrewer RdBu)."""
 

@@ -43,9 +43,9 @@ def facts(content: Mapping[str, str]) -> str:
     return f'<table style="{_TABLE}width:100%"><tbody>{rows}</tbody></table>'
 
 
-def shown(text: str) -> str:
+def shown(text: str, *, limit: int = _TEXT_LIMIT) -> str:
     """`text` for an HTML cell: one line, control marks spelled out, markup escaped."""
-    return html_text(visible(text, limit=_TEXT_LIMIT))
+    return html_text(visible(text, limit=limit))
 
 
 def _row(row: Sequence[str], styles: Sequence[str]) -> str:

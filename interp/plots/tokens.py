@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -16,8 +17,40 @@ _SPAN = (
     '<span title="{title}" style="background:{background};color:{color};{border}'
     'padding:.12em .16em;border-radius:.2em;white-space:pre-wrap">{text}</span>'
 )
+_CELL = "padding:.3rem .9rem .3rem 0;border-bottom:1px solid #e5e7eb;vertical-align:middle;"
+_NUMBER = _CELL + "text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap"
 _MARK = "outline:2px solid #111827;outline-offset:1px;"
 _BLOCK = '<div style="font-family:monospace;font-size:.92rem;line-height:2;overflow-wrap:anywhere">'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A stretch of text around one token, and the numbers that stand beside it."""
+
+    tokens: Sequence[str]
+    values: Float[np.ndarray, " pos"]
+    marked: int
+    """Index of the token that the context is about."""
+    numbers: tuple[str, ...]
+
+
+def context_table(contexts: Sequence[Context], *, columns: Sequence[str], limit: float) -> str:
+    """HTML of contexts one a row, coloured as `token_strip` does, their numbers to the right."""
+    head = f'<th scope="col" style="{_CELL}text-align:left">context</th>' + "".join(
+        f'<th scope="col" style="{_NUMBER}">{html_text(column)}</th>' for column in columns
+    )
+    body = "".join(
+        f'<tr><td style="{_CELL}">'
+        + token_strip(context.tokens, context.values, limit=limit, marked=context.marked)
+        + "</td>"
+        + "".join(f'<td style="{_NUMBER}">{html_text(text)}</td>' for text in context.numbers)
+        + "</tr>"
+        for context in contexts
+    )
+    return (
+        '<table style="width:100%;border-collapse:collapse;font-size:.92rem">'
+        f'<thead style="color:#4b5563"><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
 
 
 def token_text(token: str) -> str:

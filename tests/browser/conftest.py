@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Dialog, Page, Route, WebSocket, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -19,7 +20,7 @@ _LOCAL_SCHEMES = {"data", "blob", "about", "file"}
 class Watched:
     """A page with what it tried: addresses outside this machine, dialogs, uncaught errors."""
 
-    page: object
+    page: Page
     left: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -28,9 +29,9 @@ class Watched:
         self.page.route("**/*", self._route)
         self.page.on("dialog", self._dialog)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("websocket", lambda socket: self._note(socket.url))
+        self.page.on("websocket", self._websocket)
 
-    def _route(self, route) -> None:
+    def _route(self, route: Route) -> None:
         if self._note(route.request.url):
             route.continue_()
         else:
@@ -43,7 +44,10 @@ class Watched:
             self.left.append(url)
         return is_local
 
-    def _dialog(self, dialog) -> None:
+    def _websocket(self, socket: WebSocket) -> None:
+        self._note(socket.url)
+
+    def _dialog(self, dialog: Dialog) -> None:
         self.dialogs.append(dialog.message)
         dialog.dismiss()
 
@@ -55,14 +59,12 @@ def chromium_path() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
+def chromium() -> Iterator[Browser]:
     """A browser; without one the tests skip here and fail in CI, which installs it."""
     path = chromium_path()
     if path is None:
         message = "no Chromium: `make browser` installs it"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
@@ -72,7 +74,7 @@ def chromium() -> Iterator[object]:
 
 
 @pytest.fixture
-def watched(chromium) -> Iterator[Watched]:
+def watched(chromium: Browser) -> Iterator[Watched]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     watched = Watched(context.new_page())
     watched.attach()

@@ -42,7 +42,7 @@ def test_hostile_tokens_are_drawn_as_text_and_run_nothing(watched, tmp_path):
 
 
 def test_attention_and_tokens_are_drawn_from_one_bundle(watched, tmp_path):
-    words = "the cat sat on the mat".split()
+    words = ["the", "cat", "sat", "on", "the", "mat"]
     pattern = np.tril(np.random.default_rng(0).random((4, 6, 6)))
     pattern /= pattern.sum(axis=-1, keepdims=True)
     pictures = [

@@ -1,0 +1,289 @@
+"""Activations: tokens coloured by one unit, and the contexts in which it is strongest."""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from frame import (
+    chosen_entry,
+    errors_in_place,
+    heading,
+    lead,
+    open_study,
+    show_provenance,
+)
+
+from interp.capture.header import HEADER
+from interp.capture.manifest import MANIFEST
+from interp.capture.store import ActivationStore
+from interp.capture.units import (
+    QUANTILES,
+    UnitMoments,
+    context_rows,
+    expected_reach,
+    n_units,
+    strongest_rows,
+    unit_moments,
+    unit_values,
+)
+from interp.plots.capture import unit_histogram
+from interp.plots.colors import symmetric_limit
+from interp.plots.provenance import stamped
+from interp.plots.tables import html_table
+from interp.plots.tokens import Context, context_table, scale_legend, token_strip, token_text
+from interp.results.hashing import sha256_file
+from interp.results.study import Study, StudyEntry
+
+MAX_VALUES = 1 << 27
+"""Activations read at most for a page; of larger stores the first rows, and the page says so."""
+MAX_TOKENS = 1024
+FULL_COLOUR = 0.995
+N_CONTEXTS = 12
+CONTEXT = 12
+STANDING_OUT = 20
+ACTIVATION, DISTANCE = "activation", "sd from its mean"
+SCALES = (ACTIVATION, DISTANCE)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def vocabulary(path: str, digest: str | None) -> list[str] | None:  # noqa: ARG001
+    """Token strings of a store, read once; `digest` is theirs."""
+    return ActivationStore.open(Path(path)).vocabulary
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the site…")
+def moments(path: str, digest: str, site: str, max_rows: int) -> UnitMoments:  # noqa: ARG001
+    """Moments of a site; `digest` is of the store's header and manifest."""
+    with ActivationStore.open(Path(path)) as store:
+        return unit_moments(store, site, max_rows=max_rows)
+
+
+@st.cache_data(max_entries=64, show_spinner="Reading the unit…")
+def values_of(
+    path: str,
+    digest: str,  # noqa: ARG001
+    site: str,
+    unit: int,
+    max_rows: int,
+) -> np.ndarray:
+    """One unit over the rows read; `digest` is of the store's header and manifest."""
+    with ActivationStore.open(Path(path)) as store:
+        return unit_values(store, site, unit, max_rows=max_rows)
+
+
+def store_digest(path: Path) -> str:
+    """What the cache hangs on: header and manifest name every byte of a store."""
+    return sha256_file(path / HEADER) + sha256_file(path / MANIFEST)
+
+
+class View:
+    """The unit that the reader chose, with all that the parts of the page need of it."""
+
+    def __init__(self, store: ActivationStore, site: str, unit: int, scale: str) -> None:
+        self.store, self.site, self.unit, self.scale = store, site, unit, scale
+        max_rows = max(MAX_VALUES // max(n_units(store, site), 1), 1)
+        key = (str(store.path), store_digest(store.path), site)
+        self.moments = moments(*key, max_rows)
+        self.raw = values_of(*key, unit, max_rows)
+        self.tokens = vocabulary(str(store.path), store.header.vocabulary_sha256)
+        self.mean, self.sd = float(self.moments.mean[unit]), float(self.moments.sd[unit])
+        finite = self.scaled(self.raw[np.isfinite(self.raw)])
+        self.limit = symmetric_limit(
+            np.quantile(np.abs(finite), [FULL_COLOUR] if finite.size else [])
+        )
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Activations on the scale chosen."""
+        if self.scale == ACTIVATION:
+            return values.astype(np.float64)
+        return (values - self.mean) / (self.sd if self.sd > 0 else 1.0)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """The unit's activation at `rows`, on the scale chosen."""
+        found = self.store.rows_at(self.site, rows)
+        return self.scaled(found.reshape(len(rows), -1)[:, self.unit])
+
+    def texts(self, start: int, stop: int) -> list[str]:
+        """Token strings of rows, or ids where the model has no tokenizer."""
+        return self.text_of(self.store.column("token", start, stop))
+
+    def text_of(self, ids: np.ndarray) -> list[str]:
+        """Strings of token ids."""
+        known = self.tokens
+        if known is None:
+            return [f"#{id}" for id in ids.tolist()]
+        return [known[id] if 0 <= id < len(known) else f"#{id}" for id in ids.tolist()]
+
+
+def choose(store: ActivationStore) -> View:
+    """Site, unit and scale, from the controls or the address."""
+    site_box, unit_box, scale_box = st.columns([3, 1, 2])
+    with site_box:
+        site = st.selectbox("Site", store.sites, key="site", bind="query-params")
+    last = n_units(store, site) - 1
+    with unit_box:
+        unit = st.number_input(
+            f"Unit (0 to {last})", 0, last, 0, step=1, key="unit", bind="query-params"
+        )
+    with scale_box:
+        scale = st.selectbox("Colour by", SCALES, key="scale", bind="query-params")
+    if len(shape := store.shape(site)) > 1:
+        place = tuple(int(index) for index in np.unravel_index(int(unit), shape))
+        lead(f"Rows have the shape {shape}; unit {unit} is {place}.")
+    return View(store, site, int(unit), scale)
+
+
+def show_documents(view: View) -> None:
+    """Some documents, each token coloured, with the numbers in a table beside."""
+    heading("In the text", level=2)
+    spans = [entry.documents for entry in view.store.manifest.shards if entry.rows]
+    first, last = min(low for low, _ in spans), max(high for _, high in spans)
+    document_box, count_box, legend_box = st.columns([1, 1, 3], vertical_alignment="bottom")
+    with document_box:
+        document = st.number_input(
+            f"Document ({first} to {last})",
+            first,
+            last,
+            first,
+            step=1,
+            key="document",
+            bind="query-params",
+        )
+    with count_box:
+        count = st.number_input("How many", 1, 8, 1, step=1, key="count", bind="query-params")
+    with legend_box:
+        st.html(scale_legend(view.limit, unit=view.scale))
+    for number in range(int(document), min(int(document) + int(count), last + 1)):
+        with errors_in_place(f"Document {number}"):
+            show_document(view, number)
+
+
+def show_document(view: View, document: int) -> None:
+    """One document: coloured tokens and their table."""
+    rows = view.store.document_rows(document)
+    left_out = max(len(rows) - MAX_TOKENS, 0)
+    rows = rows[:MAX_TOKENS]
+    start, stop = int(rows[0]), int(rows[-1]) + 1
+    texts = view.text_of(view.store.column("token", start, stop)[rows - start])
+    values = view.at(rows)
+    strip, table = st.columns([3, 2], gap="large")
+    with strip:
+        st.html(token_strip(texts, values, limit=view.limit))
+        if left_out:
+            lead(f"{left_out:,} more tokens of this document are not shown.")
+    with table:
+        st.dataframe(
+            {
+                "row": rows,
+                "token": [f'"{token_text(text)}"' for text in texts],
+                view.scale: values.round(3),
+            },
+            hide_index=True,
+            height=min(38 * (len(rows) + 1), 300),
+            alt=f"Every token of document {document} with its value",
+        )
+
+
+def show_contexts(view: View) -> None:
+    """The sequences in which the unit is strongest, beside what it does on average."""
+    heading("Where it is strongest", level=2)
+    sign = st.segmented_control(
+        "Strongest", ["highest", "lowest"], default="highest", key="side", bind="query-params"
+    )
+    ordered = -view.raw if sign == "lowest" else view.raw
+    sequence = view.store.column("sequence", 0, len(view.raw))
+    found = strongest_rows(ordered, sequence, k=N_CONTEXTS)
+    lead(
+        f"The {sign or 'highest'} row of each sequence, over {len(view.raw):,} of "
+        f"{view.store.n_rows:,} rows. Its mean is {view.mean:.3g}, its standard deviation "
+        f"{view.sd:.3g}: the last column says how unusual a value is for this unit."
+    )
+    columns = ("activation", "sd from mean", "row")
+    contexts = [context_of(view, row) for row in found.tolist()]
+    st.html(context_table(contexts, columns=columns, limit=view.limit))
+
+
+def context_of(view: View, row: int) -> Context:
+    """The tokens around a row, its activation, and how unusual that is."""
+    start, stop = context_rows(view.store, row, width=CONTEXT)
+    value = float(view.raw[row])
+    distance = (value - view.mean) / view.sd if view.sd > 0 else 0.0
+    return Context(
+        tokens=view.texts(start, stop),
+        values=view.at(np.arange(start, stop)),
+        marked=row - start,
+        numbers=(f"{value:.3g}", f"{distance:+.1f}", f"{row:,}"),
+    )
+
+
+def show_spread(view: View) -> None:
+    """The null of everything above: how the unit is spread over all rows."""
+    heading("Over all rows", level=2)
+    picture, table = st.columns([3, 2], gap="large")
+    with picture:
+        figure = stamped(unit_histogram(view.raw), view.store.provenance)
+        st.plotly_chart(
+            figure, theme=None, alt="Histogram of the unit's activation; quantiles in the table"
+        )
+    with table:
+        rows = [
+            [f"{share:.0%}", f"{value:.3g}"]
+            for share, value in zip(QUANTILES, np.quantile(view.raw, QUANTILES), strict=True)
+        ]
+        st.html(html_table(["share of rows at or below", "activation"], rows, numbers=[0, 1]))
+
+
+def show_units(view: View) -> None:
+    """The units of the site whose furthest row is most unusual for them."""
+    found = view.moments
+    yardstick = expected_reach(found.n_rows)
+    with st.expander(f"Which units of {view.site} stand out?"):
+        lead(
+            "Units by how far their most unusual row lies from their own mean. As many normal "
+            f"draws would reach about {yardstick:.1f} sd."
+        )
+        order = np.argsort(-found.reach, kind="stable")[:STANDING_OUT]
+        rows = [
+            [
+                str(unit),
+                f"{found.mean[unit]:.3g}",
+                f"{found.sd[unit]:.3g}",
+                f"{found.low[unit]:.3g}",
+                f"{found.high[unit]:.3g}",
+                f"{found.reach[unit]:.1f}",
+            ]
+            for unit in order.tolist()
+        ]
+        columns = ["unit", "mean", "sd", "lowest", "highest", "furthest, in sd"]
+        st.html(html_table(columns, rows, numbers=range(6)))
+
+
+def show_store(entry: StudyEntry) -> None:
+    """Everything about one store."""
+    with ActivationStore.open(entry.path) as store:
+        state = "" if store.is_complete else " The run that writes it has not ended."
+        lead(f"{store.n_rows:,} rows, one a token, at {len(store.sites)} sites.{state}")
+        if store.n_rows == 0:
+            return
+        view = choose(store)
+        show_documents(view)
+        with errors_in_place("The contexts"):
+            show_contexts(view)
+        with errors_in_place("The spread"):
+            show_spread(view)
+            show_units(view)
+        show_provenance(store.provenance)
+
+
+def show(study: Study) -> None:
+    """The whole page."""
+    heading("Activations")
+    if not study.entries("store"):
+        lead("This study holds no activations. `interp capture` records some.")
+        return
+    with errors_in_place("The store"):
+        if entry := chosen_entry(study, "store", label="Store", key="store"):
+            show_store(entry)
+
+
+show(open_study())
