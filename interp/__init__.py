@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interp.abilities.masked_training import train_ability as train_ability
     from interp.abilities.transfer import transfer as transfer
     from interp.abilities.verify import verify as verify
-    from interp.capture.record import record as record
+    from interp.capture.run import record as record
     from interp.capture.store import ActivationStore as ActivationStore
     from interp.corpus.sources import open_corpus as open_corpus
     from interp.models.load import load as load
@@ -32,7 +32,7 @@ _HOMES = {
     "load": "interp.models.load",
     "locate": "interp.abilities.locate",
     "open_corpus": "interp.corpus.sources",
-    "record": "interp.capture.record",
+    "record": "interp.capture.run",
     "train_ability": "interp.abilities.masked_training",
     "transfer": "interp.abilities.transfer",
     "verify": "interp.abilities.verify",

@@ -17,7 +17,7 @@ from interp.capture.store import ActivationStore
 
 if TYPE_CHECKING:
     from interp.capture.loader import shuffled_batches
-    from interp.capture.record import record
+    from interp.capture.run import record
 
 __all__ = ["ActivationStore", "record", "shuffled_batches"]
 
@@ -25,7 +25,7 @@ __all__ = ["ActivationStore", "record", "shuffled_batches"]
 def __getattr__(name: str) -> Any:
     # Lazy: reading a store must not load torch.
     if name == "record":
-        from interp.capture.record import record
+        from interp.capture.run import record
 
         return record
     if name == "shuffled_batches":

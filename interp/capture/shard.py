@@ -19,7 +19,9 @@ from interp.capture.precision import ON_DISK
 from interp.results.errors import CorruptFile
 
 SCHEMA = "interp.shard/1"
-_CHUNK_BYTES = 1 << 20
+_MAX_CHUNK_BYTES = 1 << 20
+_MIN_CHUNK_BYTES = 1 << 12
+_CHUNKS = 32
 
 
 def dataset_layout(header: StoreHeader) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -32,6 +34,21 @@ def dataset_layout(header: StoreHeader) -> dict[str, tuple[tuple[int, ...], np.d
         for name, dtype in header.columns.items()
     }
     return {**sites, **columns}
+
+
+def row_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Bytes of one row of a dataset."""
+    return max(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, 1)
+
+
+def chunk_rows(row_bytes: int, max_rows: int) -> int:
+    """Rows of one chunk: about 32 chunks a dataset, 4 KiB to 1 MiB each, filled evenly.
+
+    HDF5 allocates whole chunks, so uneven or few ones would leave a part of the file empty.
+    """
+    size = min(max(max_rows * row_bytes // _CHUNKS, _MIN_CHUNK_BYTES), _MAX_CHUNK_BYTES)
+    n_chunks = -(-max_rows // max(size // row_bytes, 1))
+    return -(-max_rows // n_chunks)
 
 
 class ShardImage:
@@ -52,13 +69,14 @@ class ShardImage:
         }
 
     def _create(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
-        row_bytes = max(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, 1)
-        chunk_rows = min(max(_CHUNK_BYTES // row_bytes, 1), self._max_rows)
         return self._file.create_dataset(
             name,
             shape=(self._max_rows, *shape),
             maxshape=(None, *shape),
-            chunks=(chunk_rows, *(max(n, 1) for n in shape)),
+            chunks=(
+                chunk_rows(row_bytes(shape, dtype), self._max_rows),
+                *(max(n, 1) for n in shape),
+            ),
             dtype=dtype,
             track_times=False,
         )

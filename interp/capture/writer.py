@@ -63,8 +63,7 @@ class StoreWriter:
         self._raise_failure()
 
     def abandon(self) -> None:
-        """Stop without committing the shard in flight; never raises."""
-        self._failure = self._failure or Incomplete("abandoned")
+        """Finish what was handed over, drop the shard in flight, and raise nothing."""
         self._jobs.put(None)
         self._thread.join()
 
