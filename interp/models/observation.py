@@ -9,8 +9,6 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.models.forward import forward_inputs
-
 # Batch and pos of the two passes: an axis is one of tokens if it follows them.
 _SHAPES = ((2, 3), (3, 4))
 # Marks our hooks, so that taking them off leaves the caller's.
@@ -65,7 +63,7 @@ def _run(bridge: TransformerBridge, batch: int, pos: int) -> dict[int, list[_Sig
 
     tokens = torch.arange(batch * pos, device=bridge.cfg.device) % bridge.cfg.d_vocab
     with torch.no_grad(), _hooked(bridge, note):
-        bridge(**forward_inputs(bridge, tokens.reshape(batch, pos)))
+        bridge(tokens.reshape(batch, pos))
     return sightings
 
 
