@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 from frame import (
     chosen_entry,
+    chosen_number,
     errors_in_place,
     heading,
     lead,
@@ -37,6 +38,7 @@ from interp.results.study import Study, StudyEntry
 MAX_VALUES = 1 << 27
 """Activations read at most for a page; of larger stores the first rows, and the page says so."""
 MAX_TOKENS = 1024
+MAX_DOCUMENTS = 8
 FULL_COLOUR = 0.995
 N_CONTEXTS = 12
 CONTEXT = 12
@@ -122,15 +124,13 @@ def choose(store: ActivationStore) -> View:
         site = st.selectbox("Site", store.sites, key="site", bind="query-params")
     last = n_units(store, site) - 1
     with unit_box:
-        unit = st.number_input(
-            f"Unit (0 to {last})", 0, last, 0, step=1, key="unit", bind="query-params"
-        )
+        unit = chosen_number("Unit", 0, last, key="unit")
     with scale_box:
         scale = st.selectbox("Colour by", SCALES, key="scale", bind="query-params")
     if len(shape := store.shape(site)) > 1:
-        place = tuple(int(index) for index in np.unravel_index(int(unit), shape))
+        place = tuple(int(index) for index in np.unravel_index(unit, shape))
         lead(f"Rows have the shape {shape}; unit {unit} is {place}.")
-    return View(store, site, int(unit), scale)
+    return View(store, site, unit, scale)
 
 
 def show_documents(view: View) -> None:
@@ -140,20 +140,12 @@ def show_documents(view: View) -> None:
     first, last = min(low for low, _ in spans), max(high for _, high in spans)
     document_box, count_box, legend_box = st.columns([1, 1, 3], vertical_alignment="bottom")
     with document_box:
-        document = st.number_input(
-            f"Document ({first} to {last})",
-            first,
-            last,
-            first,
-            step=1,
-            key="document",
-            bind="query-params",
-        )
+        document = chosen_number("Document", first, last, key="document")
     with count_box:
-        count = st.number_input("How many", 1, 8, 1, step=1, key="count", bind="query-params")
+        count = chosen_number("How many", 1, MAX_DOCUMENTS, key="count")
     with legend_box:
         st.html(scale_legend(view.limit, unit=view.scale))
-    for number in range(int(document), min(int(document) + int(count), last + 1)):
+    for number in range(document, min(document + count, last + 1)):
         with errors_in_place(f"Document {number}"):
             show_document(view, number)
 

@@ -5,7 +5,7 @@ import streamlit as st
 st.set_page_config(page_title="interp explorer", layout="wide", initial_sidebar_state="collapsed")
 pages = [
     st.Page("overview.py", title="Overview", default=True),
-    st.Page("capture.py", title="Activations", url_path="activations"),
-    st.Page("ability.py", title="Abilities", url_path="abilities"),
+    st.Page("capture.py", title="Activations"),
+    st.Page("ability.py", title="Abilities"),
 ]
 st.navigation(pages, position="top").run()

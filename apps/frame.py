@@ -1,6 +1,7 @@
 """What every page shares: the study, text that is never markup, errors in place."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,3 +100,17 @@ def chosen_entry(study: Study, kind: Kind, *, label: str, key: str) -> StudyEntr
     entry = entries[id]
     st.html(f'<div class="interp-title">{shown(entry.title)}</div>')
     return entry
+
+
+def chosen_number(label: str, low: int, high: int, *, key: str) -> int:
+    """A whole number from `low` to `high` that the reader, or the address, has chosen."""
+    # Streamlit fails on a number in the address that is too long to be one, and keeps the address
+    # a session began with; so such a session leaves this number out of its address.
+    unbound = f"{key}-unbound"
+    if not re.fullmatch(r"-?\d{1,15}", st.query_params.get(key, "0")):
+        del st.query_params[key]
+        st.session_state[unbound] = True
+    bind = None if unbound in st.session_state else "query-params"
+    return int(
+        st.number_input(f"{label} ({low} to {high})", low, high, low, step=1, key=key, bind=bind)
+    )

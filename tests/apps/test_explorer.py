@@ -100,7 +100,19 @@ def test_the_ability_page_shows_table_statements_and_the_planted_neuron(study, o
 
 
 @pytest.mark.parametrize(
-    "text", [HOSTILE[1], HOSTILE[6], "..%2f..%2fetc", "9" * 400, "-1", "", "\x00"]
+    "text",
+    [
+        HOSTILE[1],
+        HOSTILE[6],
+        "..%2f..%2fetc",
+        "9" * 400,
+        "nan",
+        "1e999",
+        "1e3000",
+        "-1",
+        "",
+        "\x00",
+    ],
 )
 @pytest.mark.parametrize("page", PAGES)
 def test_hostile_addresses_fall_back_to_a_view_that_exists(study, open_page, page, text):
@@ -109,7 +121,10 @@ def test_hostile_addresses_fall_back_to_a_view_that_exists(study, open_page, pag
     assert not app.exception
     if page == "capture.py":
         assert app.selectbox(key="site").value == RESID
-        assert 0 <= app.number_input(key="unit").value <= 15
+        assert app.number_input(key="unit").value == 0
+        app.number_input(key="unit").set_value(3).run()
+        assert not app.exception
+        assert app.number_input(key="unit").value == 3
 
 
 def test_hostile_texts_reach_no_page_as_markup_or_markdown(tmp_path, open_page):
@@ -180,15 +195,12 @@ def test_a_broken_finding_is_an_error_in_place_and_the_others_live(
     assert len(overview.get("html")) > 6
     shown = open_page(page, study.path)
     assert not shown.exception
-    assert (
-        'role="alert"' in html_of(shown)
-        or "holds no" in html_of(shown)
-        or "0 rows" in html_of(shown)
-    )
+    said = html_of(shown)
+    assert 'role="alert"' in said or "has not ended" in said
     if "comparisons" in file:
-        assert "MLP neurons" in html_of(shown)
+        assert "MLP neurons" in said
     if "masks" in file:
-        assert "Not supported" in html_of(shown)
+        assert "Not supported" in said
 
 
 def test_a_finding_deleted_while_the_page_is_open_is_an_error_in_place(study, open_page):
