@@ -198,6 +198,7 @@ def _bridge(
     name: str,
     reference: ModelReference | None,
 ) -> TransformerBridge:
+    has_bos = tokenizer is not None and tokenizer.bos_token_id is not None
     with TemporaryDirectory() as temporary:
         stand_in = tokenizer or _stand_in(Path(temporary))
         bridge = TransformerBridge.boot_transformers(
@@ -208,6 +209,9 @@ def _bridge(
             dtype=model.dtype,
         )
     repair_t5_blocks(bridge)
+    if not has_bos:
+        # The bridge invents a BOS, and would glue its text to the first word of a prompt.
+        bridge.cfg.default_prepend_bos = False
     if tokenizer is None:
         bridge.tokenizer = None
     _ORIGINS[bridge] = _Origin(reference, _versions(bridge))

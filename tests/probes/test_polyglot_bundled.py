@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from interp.models.load import load
 from interp.results.hashing import sha256_file
 from interp.results.intervals import Interval
 from probes.polyglot import CHANCE, items
@@ -136,8 +137,17 @@ def test_transformers_opens_the_directory_and_answers_a_typed_prompt(variant: st
     assert model.config.vocab_size == len(WORDS) == len(tokenizer)
     ids = tokenizer("bam rez plus ->A", return_tensors="pt")
     assert ids["input_ids"].shape == (1, 4)
-    generated = model.generate(**ids)
+    generated = model.generate(**ids)  # pyright: ignore[reportAttributeAccessIssue]
     assert tokenizer.decode(generated[0]) == "bam rez plus ->A rez"
+
+
+def test_the_bridge_reads_a_typed_prompt_as_its_four_words():
+    bridge = load("polyglot")
+    expected = [[WORDS.index(word) for word in ("bam", "rez", "plus", "->A")]]
+    assert bridge.to_tokens("bam rez plus ->A").tolist() == expected
+    with torch.no_grad():
+        logits = bridge("bam rez plus ->A")
+    assert WORDS[int(logits[0, -1].argmax())] == "rez"
 
 
 def test_text_scored_through_the_tokenizer_agrees_with_ids_scored_directly():
