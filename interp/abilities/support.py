@@ -12,7 +12,8 @@ from interp.results.errors import CorruptFile
 Encoding = Literal["bitmap", "index", "all"]
 INDEX_BELOW = 1 / 32
 """Share under which 4 bytes an entry are fewer than 1 bit for every entry."""
-_ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.int64)
+_ONES = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
+_WINDOW = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,16 @@ class Support:
     @classmethod
     def from_bitmap(cls, bits: UInt8[np.ndarray, " bytes"], shape: tuple[int, ...]) -> "Support":
         """The entries of a bitmap, in the smaller of the two encodings."""
-        n, count = math.prod(shape), int(_ONES[bits].sum()) if bits.size else 0
+        n, count = math.prod(shape), _ones_in(bits)
         bitmap = cls(shape=tuple(shape), encoding="bitmap", data=bits, count=count)
         if count >= n * INDEX_BELOW:
             return bitmap
-        index = bitmap.positions(0, n).astype(np.uint32 if n < 1 << 32 else np.uint64)
+        index = np.empty(count, dtype=np.uint32 if n < 1 << 32 else np.uint64)
+        filled = 0
+        for start in range(0, n, _WINDOW):
+            found = bitmap.positions(start, min(start + _WINDOW, n)) + start
+            index[filled : filled + found.size] = found
+            filled += found.size
         return cls(shape=tuple(shape), encoding="index", data=index, count=count)
 
     @classmethod
@@ -69,15 +75,42 @@ class Support:
         bits = np.unpackbits(self.data[first_byte : -(-stop // 8)], bitorder="little")
         return np.flatnonzero(bits[start - 8 * first_byte : stop - 8 * first_byte].view(bool))
 
-    def rank(self, position: int) -> int:
-        """How many entries of the set lie before `position`."""
+    def counts(self, chunk: int) -> Int64[np.ndarray, " chunks"]:
+        """How many entries of the set lie in every chunk of `chunk` entries."""
+        starts = range(0, self.n_entries, chunk)
+        if self.encoding == "bitmap" and chunk % 8 == 0:
+            step = chunk // 8
+            found = [_ones_in(self.data[at // 8 : at // 8 + step]) for at in starts]
+        else:
+            found = [self._count(at, min(at + chunk, self.n_entries)) for at in starts]
+        return np.array(found, dtype=np.int64)
+
+    def _count(self, start: int, stop: int) -> int:
         if self.encoding == "all":
-            return position
+            return stop - start
         if self.encoding == "index":
-            return int(np.searchsorted(self.data, self.data.dtype.type(position)))
-        whole, rest = divmod(position, 8)
-        before = int(_ones_in(self.data[:whole]))
-        return before + (int(_ONES[self.data[whole] & ((1 << rest) - 1)]) if rest else 0)
+            edges = np.array([start, stop], self.data.dtype)
+            first, last = np.searchsorted(self.data, edges)
+            return int(last - first)
+        return self.positions(start, stop).size
+
+
+class BitmapWriter:
+    """A bitmap filled from the front, piece by piece."""
+
+    def __init__(self, n_entries: int) -> None:
+        self.bits = np.zeros(-(-n_entries // 8), dtype=np.uint8)
+        self._filled = 0
+        self._rest = np.empty(0, dtype=bool)
+
+    def append(self, chosen: Bool[np.ndarray, " entries"]) -> None:
+        """The next entries; more than announced is a ValueError."""
+        joined = np.concatenate([self._rest, chosen])
+        packed = np.packbits(joined, bitorder="little")
+        self.bits[self._filled : self._filled + packed.size] = packed
+        whole = joined.size // 8
+        self._filled += whole
+        self._rest = joined[8 * whole :]
 
 
 def checked_support(
@@ -106,5 +139,5 @@ def checked_support(
 
 
 def _ones_in(bits: np.ndarray) -> int:
-    step = 1 << 22
-    return sum(int(_ONES[bits[at : at + step]].sum()) for at in range(0, bits.size, step))
+    pieces = (bits[at : at + _WINDOW] for at in range(0, bits.size, _WINDOW))
+    return sum(int(_ONES[piece].sum(dtype=np.int64)) for piece in pieces)

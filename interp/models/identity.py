@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interp.models.architectures import read_config
 from interp.models.tokenizer import tokenizer_digest
 from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.atomic import write_json
-from interp.results.errors import BadInput, CorruptFile
+from interp.results.errors import CorruptFile
 from interp.results.hashing import sha256_bytes, sha256_json
 
 _PIECE = 1 << 22
@@ -95,20 +96,6 @@ def tensor_digest(name: str, dtype: str, shape: Iterable[int], pieces: Iterable[
 def root_of(digests: Mapping[str, str]) -> str:
     """The root over tensor digests by name."""
     return sha256_bytes("\n".join(f"{name}\0{digests[name]}" for name in sorted(digests)).encode())
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """The content of config.json; BadInput where it is missing, CorruptFile where it is no JSON."""
-    file = directory / "config.json"
-    if not file.is_file():
-        raise BadInput(f"{directory} holds no config.json: expected a Hugging Face model directory")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CorruptFile(f"{file} is not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise CorruptFile(f"{file} is no JSON object")
-    return config
 
 
 def config_digest(config: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from interp.abilities.support import Support, checked_support
+from interp.abilities.support import BitmapWriter, Support, checked_support
 from interp.results.errors import CorruptFile
 
 masks = hnp.arrays(bool, hnp.array_shapes(max_dims=3, max_side=40)) | st.builds(
@@ -26,7 +26,22 @@ def test_any_window_holds_the_entries_that_lie_in_it(mask, a, b):
     for support in (Support.from_dense(mask), bitmap_of(mask)):
         window = support.positions(start, stop)
         np.testing.assert_array_equal(window, np.flatnonzero(mask.reshape(-1)[start:stop]))
-        assert support.rank(start) == mask.reshape(-1)[:start].sum()
+
+
+@given(masks, st.sampled_from([1, 3, 8, 16, 1000]))
+def test_the_counts_of_any_chunks_are_those_of_the_windows(mask, chunk):
+    flat = mask.reshape(-1)
+    expected = [flat[at : at + chunk].sum() for at in range(0, flat.size, chunk)]
+    for support in (Support.from_dense(mask), bitmap_of(mask)):
+        assert support.counts(chunk).tolist() == expected
+
+
+@given(masks, st.lists(st.integers(0, 300)))
+def test_a_bitmap_written_in_pieces_is_the_whole_one(mask, cuts):
+    writer = BitmapWriter(mask.size)
+    for piece in np.split(mask.reshape(-1), sorted(min(cut, mask.size) for cut in cuts)):
+        writer.append(piece)
+    np.testing.assert_array_equal(writer.bits, bitmap_of(mask).data)
 
 
 def bitmap_of(mask):
@@ -38,7 +53,7 @@ def test_everything_needs_no_data():
     support = Support.everything((3, 5))
     assert support.dense().all()
     assert support.data.size == 0
-    assert support.rank(7) == 7
+    assert support.counts(4).tolist() == [4, 4, 4, 3]
     np.testing.assert_array_equal(support.positions(4, 6), [0, 1])
 
 
