@@ -45,8 +45,8 @@ class StoreHeader:
     length: int
     """Positions of one sequence as fed."""
     drop_special: bool
-    absent_layers: tuple[int, ...]
-    """Layers that the site patterns covered but that lack the site."""
+    absent_layers: dict[str, tuple[int, ...]]
+    """Pattern -> layers of its stack where nothing matches."""
     vocabulary_sha256: str | None
     fidelity: dict[str, Any]
     """Largest difference from plain transformers, and against what it was taken."""
@@ -64,6 +64,15 @@ class StoreHeader:
         columns = sum(np.dtype(dtype).itemsize for dtype in self.columns.values())
         return width * ON_DISK[self.dtype].itemsize + columns
 
+    @property
+    def fidelity_text(self) -> str:
+        """The fidelity check in one clause."""
+        return (
+            f"largest difference from plain transformers with {self.fidelity['against']} attention "
+            f"{self.fidelity['max_abs_difference']:.2g} (largest logit "
+            f"{self.fidelity['largest_logit']:.3g})"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return {
@@ -76,7 +85,7 @@ class StoreHeader:
             "sequences_per_shard": self.sequences_per_shard,
             "length": self.length,
             "drop_special": self.drop_special,
-            "absent_layers": list(self.absent_layers),
+            "absent_layers": {name: list(layers) for name, layers in self.absent_layers.items()},
             "vocabulary_sha256": self.vocabulary_sha256,
             "fidelity": self.fidelity,
             "provenance": self.provenance.to_json(),
@@ -114,7 +123,7 @@ def _parse(content: dict[str, Any]) -> StoreHeader:
         **{
             **known,
             "sites": {name: tuple(shape) for name, shape in content["sites"].items()},
-            "absent_layers": tuple(content["absent_layers"]),
+            "absent_layers": {k: tuple(v) for k, v in content["absent_layers"].items()},
             "provenance": Provenance.from_json(content["provenance"]),
         }
     )

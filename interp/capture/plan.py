@@ -1,12 +1,13 @@
 """What a capture will do, checked and counted before it starts."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from transformer_lens.model_bridge import TransformerBridge
 
 from interp.capture.budget import MemoryPlan, PeakTensorBytes, store_bytes
@@ -19,13 +20,13 @@ from interp.models.fidelity import check_fidelity
 from interp.models.identity import model_hash
 from interp.models.load import reference_of, unedited
 from interp.models.sites import resolve_sites
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, Unsupported
 from interp.results.hashing import sha256_bytes
 from interp.results.provenance import Provenance
 
 SHARD_BYTES = 64 << 20
 _PROBED_SEQUENCES = 2
-_SAMPLED_SEQUENCES = 2048
+_COUNTED_TOKENS = 1 << 21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ def plan_capture(
     _check_numbers(max_tokens, dtype, batch_size, shard_bytes)
     refuse_hooked(model)
     resolved = resolve_sites(model, list(sites))
+    _refuse_decoder(model, resolved.names)
     probe = next(corpus.batches(min(batch_size, _PROBED_SEQUENCES)))
     shapes, peak = _probe(model, resolved.names, probe)
     columns = {**COLUMNS, **_label_columns(probe)}
@@ -126,8 +128,24 @@ def _vocabulary(corpus: Corpus) -> bytes | None:
     return json.dumps(strings, ensure_ascii=True).encode()
 
 
+def _refuse_decoder(model: TransformerBridge, sites: Sequence[str]) -> None:
+    config: Any = model.original_model.config
+    if not config.is_encoder_decoder:
+        return
+    shifted = [site for site in sites if not site.startswith("encoder")]
+    if shifted:
+        raise Unsupported(
+            f"{shifted[0]} is computed from the decoder's tokens, which are not those of the "
+            "corpus but shifted by one: record sites of encoder_blocks"
+        )
+
+
 def _fidelity(model: TransformerBridge, batch: TokenBatch) -> dict[str, Any]:
-    return check_fidelity(model, batch.tokens).to_json()
+    tokens, mask = torch.from_numpy(batch.tokens), torch.from_numpy(batch.attention_mask)
+    found = check_fidelity(model, tokens, mask)
+    if not math.isfinite(found.max_abs_difference):
+        raise BadInput(f"the model computes NaN or infinity in {found.dtype}: load it in float32")
+    return found.to_json()
 
 
 def _provenance(model: TransformerBridge, corpus: Corpus, command: str | None) -> Provenance:
@@ -159,7 +177,7 @@ def _with_shards_of(header: StoreHeader, shard_bytes: int) -> StoreHeader:
 def _counted(
     header: StoreHeader, corpus: Corpus, vocabulary: bytes | None, forward_per_sequence: int
 ) -> CapturePlan:
-    sample = _sample(corpus)
+    sample = _sample(corpus, header.asked)
     tokens = float(header.asked)
     n_sequences = sample.n_sequences if sample.ends else corpus.n_sequences
     if n_sequences is not None:
@@ -182,10 +200,14 @@ def _counted(
     )
 
 
-def _sample(corpus: Corpus) -> _Sample:
+def _sample(corpus: Corpus, asked: int) -> _Sample:
+    """Counted tokens: all of them where they are few, else the beginning."""
+    enough = min(asked, _COUNTED_TOKENS)
     tokens = special = sequences = 0
-    for batch in islice(corpus.batches(64), _SAMPLED_SEQUENCES // 64):
+    for batch in corpus.batches(64):
         tokens += int(batch.attention_mask.sum())
         special += int((batch.special & batch.attention_mask).sum())
         sequences += len(batch.sequence)
-    return _Sample(tokens / sequences, special / tokens, sequences < _SAMPLED_SEQUENCES, sequences)
+        if tokens >= enough:
+            return _Sample(tokens / sequences, special / tokens, False, sequences)
+    return _Sample(tokens / sequences, special / tokens, True, sequences)

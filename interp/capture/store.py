@@ -123,13 +123,16 @@ class ActivationStore:
 
     def verify(self) -> None:
         """Read every byte and compare with the checksums; CorruptFile names the first bad shard."""
-        _ = self.vocabulary
         for shard, problem in self.problems():
             raise CorruptFile(f"{self.path}: {shard}: {problem}")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name and fault of every shard that is not as it was committed."""
         sequence = 0
+        try:
+            _ = self.vocabulary
+        except CorruptFile as error:
+            yield VOCABULARY, str(error)
         for entry in self.manifest.shards:
             file = self.path / entry.name
             try:
