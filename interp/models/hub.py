@@ -6,7 +6,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from interp.models.reference import ModelReference
+from interp.models.reference import ModelReference, resolve
 from interp.results.errors import BadInput
 
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -25,6 +25,14 @@ def fetch(reference: ModelReference, *, trust_remote_code: bool = False) -> Mode
     patterns = [*_FILES, *(["*.py"] if trust_remote_code else [])]
     path = _snapshot(reference.hub_id, reference.revision, patterns)
     return replace(reference, path=path, revision=path.name)
+
+
+def directory_of(ref: str | Path, *, revision: str | None = None) -> Path:
+    """The directory of a bundled name, a path or a hub id (fetched if it is not there)."""
+    path = fetch(resolve(str(ref), revision=revision)).path
+    if path is None:
+        raise BadInput(f"{ref} has no files")
+    return path
 
 
 def _snapshot(hub_id: str, revision: str | None, patterns: list[str]) -> Path:
