@@ -58,6 +58,21 @@ def resolve(ref: str, *, revision: str | None = None) -> ModelReference:
     return found
 
 
+def resolve_series(ref: str) -> ModelReference:
+    """The reference of a whole series: a directory with or without a model of its own, or a hub id.
+
+    Raises BadInput as `resolve` does, and for a name that says `@STEP`.
+    """
+    if split_step(ref)[1] is not None and not Path(ref).expanduser().is_dir():
+        raise BadInput(f"{ref} names one checkpoint: leave @STEP out to name the series")
+    full = ref if "/" in ref else f"{ref}/{DEFAULT_VARIANT}"
+    path = BUNDLED / full if full in bundled_names() else Path(ref).expanduser()
+    if path.is_dir():
+        kind = "bundled" if path.is_relative_to(BUNDLED) else "directory"
+        return ModelReference(name=ref, kind=kind, path=path, hub_id=None, revision=None)
+    return resolve(ref)
+
+
 def step_directories(directory: Path) -> dict[int, Path]:
     """Step -> directory of every `step-N`, `stepN` or `checkpoint-N` inside, by number."""
     steps = {
