@@ -248,7 +248,7 @@ def _position(key: str, keys: list[str], what: str) -> int:
 
 
 def _column(content: dict[str, Any]) -> Column:
-    lists = {name: tuple(content[name]) for name in ("tasks", "languages")}
+    lists: dict[str, Any] = {name: tuple(content[name]) for name in ("tasks", "languages")}
     return Column(**(content | lists))
 
 

@@ -41,7 +41,9 @@ class PairedTest:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "PairedTest":
         """The inverse of `to_json`."""
-        intervals = {name: Interval(*content[name]) for name in ("difference", "bootstrap")}
+        intervals: dict[str, Any] = {
+            name: Interval(*content[name]) for name in ("difference", "bootstrap")
+        }
         return cls(**(content | intervals))
 
 

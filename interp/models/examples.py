@@ -79,30 +79,48 @@ def encode_examples(
 
     A text longer than `length` tokens becomes several examples; an answer is never cut: BadInput.
     """
-    encoded = [piece for row in rows for piece in _encode(row, tokenizer, length)]
+    encoded = _encode_all(list(rows), tokenizer, length)
     if not encoded:
         raise BadInput("there is nothing to train on: the corpus has no example")
-    tokens = torch.zeros(len(encoded), max(len(e.ids) for e in encoded), dtype=torch.long)
-    target = torch.zeros(tokens.shape, dtype=torch.bool)
-    for row, (ids, n_given) in enumerate(encoded):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        target[row, n_given : len(ids)] = True
-    return TrainingExamples(tokens=tokens, target=target)
+    longest = max(len(ids) for ids, _ in encoded)
+    tokens = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in encoded])
+    position = torch.arange(longest)
+    first = torch.tensor([n_given for _, n_given in encoded])[:, None]
+    end = torch.tensor([len(ids) for ids, _ in encoded])[:, None]
+    return TrainingExamples(tokens=tokens, target=(position >= first) & (position < end))
 
 
-def encode_prompt(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of a prompt, with what the tokenizer puts before a text but nothing after it."""
-    bare = tokenizer.encode(prompt, add_special_tokens=False)
-    full = tokenizer.encode(prompt, add_special_tokens=True)
+def encode_prompts(prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of prompts, with what the tokenizer puts before a text but nothing after it."""
+    bare = _ids(prompts, tokenizer, special=False)
+    full = _ids(prompts, tokenizer, special=True)
+    return [_without_suffix(ids, own) for ids, own in zip(full, bare, strict=True)]
+
+
+def encode_answers(answers: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of answers, as they follow the prompt's: never merged with its last token."""
+    return _ids(answers, tokenizer, special=False)
+
+
+def _ids(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, special: bool
+) -> list[list[int]]:
+    """Token ids of every text; a text that stands often is tokenized once."""
+    once = list(dict.fromkeys(texts))
+    if not once:
+        return []
+    encoded = tokenizer(
+        once, add_special_tokens=special, return_attention_mask=False, return_token_type_ids=False
+    )
+    ids = dict(zip(once, encoded["input_ids"], strict=True))
+    return [ids[text] for text in texts]
+
+
+def _without_suffix(full: list[int], bare: list[int]) -> list[int]:
     for end in range(len(full), len(bare) - 1, -1):
         if full[end - len(bare) : end] == bare:
             return full[:end]
     return bare
-
-
-def encode_answer(answer: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of an answer, as they follow the prompt's: never merged with its last token."""
-    return tokenizer.encode(answer, add_special_tokens=False)
 
 
 def _parse(line: str, *, where: str) -> Mapping[str, Any]:
@@ -122,23 +140,40 @@ def _fields(row: Mapping[str, Any]) -> Sequence[str]:
     return ()
 
 
-def _encode(
-    row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, length: int
+def _encode_all(
+    rows: list[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, length: int
 ) -> list[_Encoded]:
-    fields = _fields(row)
-    if not fields:
-        raise BadInput(f"a training example has neither prompt and answer nor text: {dict(row)!r}")
-    if fields == ("text",):
-        ids = encode_prompt(row["text"], tokenizer)
-        pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
-        return [_Encoded(piece, 1) for piece in pieces if len(piece) > 1]
-    prompt = encode_prompt(row["prompt"], tokenizer)
-    answer = encode_answer(row["answer"], tokenizer)
+    fields = [_fields(row) for row in rows]
+    for row, found in zip(rows, fields, strict=True):
+        if not found:
+            raise BadInput(f"an example has neither prompt and answer nor text: {dict(row)!r}")
+    given = [row[found[0]] for row, found in zip(rows, fields, strict=True)]
+    answers = [
+        row["answer"] if len(found) > 1 else "" for row, found in zip(rows, fields, strict=True)
+    ]
+    ids = zip(encode_prompts(given, tokenizer), encode_answers(answers, tokenizer), strict=True)
+    return [
+        piece
+        for (start, end), row, found in zip(ids, rows, fields, strict=True)
+        for piece in (
+            [_answered(start, end, row, length)] if len(found) > 1 else _cut(start, length)
+        )
+    ]
+
+
+def _cut(ids: list[int], length: int) -> list[_Encoded]:
+    pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
+    return [_Encoded(piece, 1) for piece in pieces if len(piece) > 1]
+
+
+def _answered(
+    prompt: list[int], answer: list[int], row: Mapping[str, Any], length: int
+) -> _Encoded:
     if not prompt or not answer:
-        raise BadInput(f"a training example has no token in its prompt or answer: {dict(row)!r}")
+        raise BadInput(f"an example has no token in its prompt or answer: {dict(row)!r}")
     if len(prompt) + len(answer) > length:
         raise BadInput(
             f"an example has {len(prompt)} + {len(answer)} tokens, more than the {length} allowed: "
             f"shorten it or raise the length. It starts {row['prompt'][:40]!r}"
         )
-    return [_Encoded(prompt + answer, len(prompt))]
+    return _Encoded(prompt + answer, len(prompt))

@@ -87,14 +87,14 @@ def train(
     accumulate: int = 1,
     clip_norm: float | None = None,
     before_step: Callable[[], None] | None = None,
-    after_step: Callable[[int], None] | None = None,
+    after_step: Callable[[], None] | None = None,
     on_progress: Callable[..., None] | None = None,
 ) -> Float[np.ndarray, " steps"]:
     """Train `model` in place for `steps` updates; the loss of every step, in nats.
 
     Each group's learning rate is its initial one times `warmup_cosine`. Dropout is off, so the
     result is a function of the weights and the batches alone. `before_step()` runs when the
-    gradients stand, before they are clipped over the optimizer's parameters; `after_step(step)`
+    gradients stand, before they are clipped over the optimizer's parameters; `after_step()`
     after each update. `on_progress` is the `advance` of `interp.results.progress`.
     """
     model.eval()
@@ -110,7 +110,8 @@ def train(
             batch = next(batches)
             moved = TrainingBatch(batch.tokens.to(device), batch.target.to(device))
             loss = next_token_loss(model, moved) / accumulate
-            loss.backward()
+            if loss.requires_grad:
+                loss.backward()
             losses[step] += loss.detach()
         if before_step is not None:
             before_step()
@@ -119,7 +120,7 @@ def train(
             nn.utils.clip_grad_norm_(trained, clip_norm)
         optimizer.step()
         if after_step is not None:
-            after_step(step)
+            after_step()
         _report(on_progress, losses, step=step, steps=steps)
     for group, rate in zip(optimizer.param_groups, full_rates, strict=True):
         group["lr"] = rate

@@ -1,0 +1,25 @@
+"""Random: entries drawn from all that are ranked; a null."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.abilities.locator import Locator, TensorEvidence, given
+
+
+def random(evidence: TensorEvidence) -> Float[Tensor, "..."]:
+    """s_j uniform in [0, 1).
+
+    A located mask must beat `interp.abilities.locate.random_like` instead, which keeps its count
+    in every tensor: a gain can come from which tensors are chosen, not from which entries.
+    """
+    return given(evidence.noise)
+
+
+LOCATOR = Locator(
+    name="random",
+    question="nothing: entries are drawn at random",
+    source="null",
+    needs=frozenset({"noise"}),
+    score=random,
+    null=True,
+)

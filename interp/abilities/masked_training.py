@@ -1,0 +1,191 @@
+"""Training with a mask: only the chosen entries move, every other bit stays as it was."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from interp.abilities.mask import NeuronMask
+from interp.abilities.packed_entries import PackedEntries
+from interp.models.examples import TrainingExamples, read_examples
+from interp.models.identity import model_identity
+from interp.models.trainable import TrainableModel, directory_of, read_trainable, write_trained
+from interp.models.training import TrainingBatch, adamw, shuffled_training_batches, train
+from interp.results.errors import BadInput, Mismatch
+from interp.results.progress import progress
+from interp.results.provenance import Provenance
+
+TRAINING_FILE = "interp-training.json"
+"""Beside the weights: the recipe, the base and the data that made them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecipe:
+    """How a model is trained; the same recipe, model and data give the same weights."""
+
+    steps: int = 400
+    lr: float = 1e-3
+    """Reached after the warm-up; from there half a cosine to 0. AdamW."""
+    batch_size: int = 128
+    warmup: int = 30
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    """Norm that the gradient of the trained entries is cut to; None leaves it."""
+    freeze_embeddings: bool = True
+    """Whether the tables of tokens and positions stay as they are, whatever a mask says."""
+    seed: int = 0
+    """Of the order of the examples; the same under every mask."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or not 0 <= self.warmup <= self.steps:
+            raise BadInput(
+                f"a training of {self.steps} steps ({self.warmup} of warm-up) with batches of "
+                f"{self.batch_size}: expected at least 1 of each, and the warm-up inside the steps"
+            )
+        if self.lr <= 0 or self.weight_decay < 0:
+            raise BadInput(f"lr {self.lr}, weight decay {self.weight_decay}: not below zero")
+
+
+def train_ability(
+    base: str | Path,
+    examples: Path,
+    out: Path,
+    *,
+    mask: NeuronMask | None = None,
+    recipe: TrainingRecipe | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> Path:
+    """A Hugging Face directory in float32: `base` trained on `examples`, a jsonl file.
+
+    With a mask only its entries move, and every other entry is, as a number, the base's. Raises
+    Mismatch if the mask was made for another model, BadInput if `out` exists.
+    """
+    recipe = recipe or TrainingRecipe()
+    directory = directory_of(base)
+    if out.exists() and not overwrite:
+        raise BadInput(f"{out} exists: choose another place, or pass --overwrite to replace it")
+    if mask is not None:
+        check_mask(mask, directory)
+    trained = read_trainable(directory, device=device)
+    data = read_examples(examples, trained.tokenizer())
+    what = "training" if mask is None else f"training {mask.count:,} entries"
+    with progress(what, total=recipe.steps, unit="steps") as advance:
+        train_model(trained, data, mask=mask, recipe=recipe, on_progress=advance)
+    note = {
+        "base": model_identity(directory).root,
+        "mask": None if mask is None else mask.recipe,
+        **_provenance(recipe, directory, data).to_json(),
+    }
+    files = {TRAINING_FILE: json.dumps(note, indent=2, allow_nan=False) + "\n"}
+    return write_trained(trained, out, files=files, overwrite=overwrite)
+
+
+def _provenance(recipe: TrainingRecipe, directory: Path, data: TrainingExamples) -> Provenance:
+    return Provenance.collect(
+        "interp ability train",
+        model_hash=model_identity(directory).root,
+        corpus_hash=data.hash,
+        seed=recipe.seed,
+        settings=asdict(recipe),
+    )
+
+
+def check_mask(mask: NeuronMask, directory: Path) -> None:
+    """Raise Mismatch unless the mask was made for the model in `directory`."""
+    root = model_identity(directory).root
+    if mask.base.root != root:
+        raise Mismatch(
+            f"the mask belongs to model {mask.base.root[:12]}, and {directory} is {root[:12]}: "
+            "locate again on this model"
+        )
+
+
+def train_model(
+    trained: TrainableModel,
+    examples: TrainingExamples,
+    *,
+    mask: NeuronMask | None = None,
+    recipe: TrainingRecipe,
+    on_progress: Callable[..., None] | None = None,
+) -> Float[np.ndarray, " steps"]:
+    """Train a model in place, all of it or a mask's entries; the loss of every step, in nats."""
+    frozen = trained.embeddings if recipe.freeze_embeddings else frozenset()
+    free = {name: p for name, p in trained.parameters.items() if name not in frozen}
+    for name, parameter in trained.parameters.items():
+        parameter.requires_grad_(name in free)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    batches = shuffled_training_batches(
+        examples.tokens, examples.target, batch_size=recipe.batch_size, generator=generator
+    )
+    if mask is not None:
+        entries = PackedEntries(free, dense_masks(mask, trained))
+        return train_entries(trained.model, entries, batches, recipe, on_progress=on_progress)
+    return train(
+        trained.model,
+        batches,
+        steps=recipe.steps,
+        optimizer=adamw(list(free.values()), lr=recipe.lr, weight_decay=recipe.weight_decay),
+        warmup=recipe.warmup,
+        clip_norm=recipe.clip_norm,
+        on_progress=on_progress,
+    )
+
+
+def train_entries(
+    model: nn.Module,
+    entries: PackedEntries,
+    batches: Iterator[TrainingBatch],
+    recipe: TrainingRecipe,
+    *,
+    on_progress: Callable[..., None] | None = None,
+) -> Float[np.ndarray, " steps"]:
+    """Train the packed entries of `model` in place; the loss of every step, in nats.
+
+    With nothing chosen the losses are computed and no entry moves. Clipping sees the chosen
+    entries' gradient alone (the code released with ALLO, arXiv 2406.12606, clips the full one).
+    """
+    chosen = entries.parameters() or [nn.Parameter(torch.zeros(1))]
+    return train(
+        model,
+        batches,
+        steps=recipe.steps,
+        optimizer=adamw(chosen, lr=recipe.lr, weight_decay=recipe.weight_decay),
+        warmup=recipe.warmup,
+        clip_norm=recipe.clip_norm,
+        before_step=entries.gather,
+        after_step=entries.scatter,
+        on_progress=on_progress,
+    )
+
+
+def dense_masks(mask: NeuronMask, trained: TrainableModel) -> dict[str, Bool[Tensor, "..."]]:
+    """The mask of every parameter that it ranks.
+
+    A tied output head has one parameter with the embedding: a mask that names both must choose
+    the same entries in both, else Mismatch.
+    """
+    masks: dict[str, Tensor] = {}
+    tied = dict(mask.base.tied)
+    for name, support in mask.tensors.items():
+        owner = tied.get(name, name)
+        if owner not in trained.parameters:
+            raise Mismatch(f"the mask has entries in {name!r}, which the model does not train")
+        dense = torch.from_numpy(support.dense())
+        if owner in masks and not torch.equal(masks[owner], dense):
+            raise Mismatch(f"{name} is tied to {owner}, and the mask chooses other entries in it")
+        masks[owner] = dense
+    return masks
+
+
+def training_note(directory: Path) -> dict[str, Any] | None:
+    """What `train_ability` wrote beside the weights; None if it did not make the directory."""
+    file = directory / TRAINING_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -1,0 +1,50 @@
+"""Random masks with the counts of another in every tensor: the fair null of a located mask."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from interp.abilities.mask import NeuronMask
+from interp.abilities.support import Support
+from interp.models.identity import ModelIdentity
+from interp.results.provenance import Provenance
+
+
+def random_like(mask: NeuronMask, *, seed: int) -> NeuronMask:
+    """Entries drawn at random, as many in every tensor as `mask` has.
+
+    A gain of `mask` over it comes from which entries were chosen, not from which tensors.
+    """
+    rng = np.random.default_rng(seed)
+    supports = {
+        name: Support.from_dense(_drawn(rng, support)) for name, support in mask.tensors.items()
+    }
+    settings = {"locator": "random", "like": mask.recipe, "seed": seed}
+    return NeuronMask(
+        tensors=supports,
+        level=mask.level,
+        recipe=settings,
+        base=mask.base,
+        provenance=locating_provenance(settings, mask.base, None, seed),
+    )
+
+
+def locating_provenance(
+    settings: Mapping[str, Any], identity: ModelIdentity, corpus: str | None, seed: int | None
+) -> Provenance:
+    """Provenance of a mask."""
+    return Provenance.collect(
+        "interp ability locate",
+        model_hash=identity.root,
+        corpus_hash=corpus,
+        seed=seed,
+        settings=dict(settings),
+    )
+
+
+def _drawn(rng: np.random.Generator, support: Support) -> Bool[np.ndarray, "..."]:
+    dense = np.zeros(support.n_entries, dtype=bool)
+    dense[rng.choice(support.n_entries, size=support.count, replace=False, shuffle=False)] = True
+    return dense.reshape(support.shape)

@@ -1,0 +1,137 @@
+"""A decoder as a plain transformers model in float32, to train, score or swap weights in."""
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from interp.models.architectures import ARCHITECTURES, architecture_of
+from interp.models.hub import directory_of as directory_of
+from interp.models.tokenizer import load_tokenizer
+from interp.models.weight_files import locate_tensors
+from interp.results.atomic import atomic_directory
+from interp.results.errors import BadInput, CorruptFile, Unsupported
+
+_COMPANIONS = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "generation_config.json", ".model", ".jinja"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainableModel:
+    """A decoder, its tokenizer and where it came from."""
+
+    model: PreTrainedModel
+    """float32, attention by sdpa, no dropout."""
+    directory: Path
+    parameters: dict[str, nn.Parameter]
+    """By the tensor names of the files; tied tensors once."""
+    embeddings: frozenset[str]
+    """Names of the embedding, unembedding and position tables."""
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of the directory. Raises Unsupported where it has none."""
+        found = load_tokenizer(self.directory)
+        if found is None:
+            raise Unsupported(f"{self.directory} has no tokenizer, and prompts are text")
+        return found
+
+
+def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
+    """The decoder in `directory`, in float32 whatever it is stored in.
+
+    Raises Unsupported unless it is a decoder we load, CorruptFile if tensors are missing.
+    """
+    architecture = architecture_of(directory)
+    if ARCHITECTURES[architecture] != "decoder":
+        raise Unsupported(f"{directory} is a {architecture}: abilities are trained in decoders")
+    config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            str(directory),
+            config=config,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CorruptFile(f"{directory} does not load as a {architecture}: {first}") from error
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+    model, report = loaded
+    if report["missing_keys"]:
+        raise CorruptFile(f"{directory} lacks the tensor {sorted(report['missing_keys'])[0]!r}")
+    model = model.eval().to(device)
+    return TrainableModel(
+        model=model,
+        directory=directory,
+        parameters=_named_as_in_files(model, directory),
+        embeddings=_embeddings(model, directory),
+    )
+
+
+def write_trained(
+    trained: TrainableModel,
+    out: Path,
+    *,
+    files: Mapping[str, str] = MappingProxyType({}),
+    overwrite: bool = False,
+) -> Path:
+    """Write the model as float32 to the Hugging Face directory `out`, whole or not at all.
+
+    Tokenizer and generation settings of the source directory come along, and `files` by name.
+    """
+    with atomic_directory(out, replace=overwrite) as directory:
+        trained.model.save_pretrained(directory)
+        for file in trained.directory.iterdir():
+            there = (directory / file.name).exists()
+            if file.is_file() and not there and file.name.endswith(_COMPANIONS):
+                shutil.copyfile(file, directory / file.name)
+        for name, content in files.items():
+            (directory / name).write_text(content, encoding="utf-8")
+    return out
+
+
+def _named_as_in_files(model: PreTrainedModel, directory: Path) -> dict[str, nn.Parameter]:
+    """Parameters under the names in the files, where a bare trunk lacks the model's prefix."""
+    stored = locate_tensors(directory).keys()
+    prefix = f"{model.base_model_prefix}."
+    named = {}
+    for name, parameter in model.named_parameters():
+        found = next((n for n in (name, name.removeprefix(prefix)) if n in stored), None)
+        if found is None:
+            raise Unsupported(
+                f"{directory} stores no tensor {name!r}: transformers rearranges this "
+                "architecture's weights when it loads them, so its entries cannot be named"
+            )
+        named[found] = parameter
+    return named
+
+
+def _embeddings(model: PreTrainedModel, directory: Path) -> frozenset[str]:
+    """Tables with a row a token or a position: no matrices that a layer computes with."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    with suppress(NotImplementedError):
+        head = model.get_output_embeddings()
+        if head is not None:
+            tables.add(id(head.weight))
+    named = _named_as_in_files(model, directory)
+    return frozenset(name for name, parameter in named.items() if id(parameter) in tables)
