@@ -91,7 +91,7 @@ def _store_header(path: Path, words: Sequence[str] | None) -> StoreHeader:
         sequences_per_shard=6,
         length=LENGTH,
         drop_special=False,
-        absent_layers=(),
+        absent_layers={},
         vocabulary_sha256=digest,
         fidelity={},
         provenance=provenance("interp capture polyglot"),

@@ -1,8 +1,10 @@
 """Figures of abilities: they draw what the finding holds, also when it holds nothing."""
 
 import json
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from interp.abilities.mask_layout import MaskLayout, NeuronCounts, mask_layout, neuron_counts
@@ -16,6 +18,11 @@ from tests.apps.sample import (
     sample_comparison,
     sample_mask,
 )
+
+
+def traces(figure: go.Figure) -> Any:
+    """The figure's traces; plotly's own types do not say that they have values."""
+    return figure.data
 
 
 def empty_layout(n_layers: int, n_kinds: int) -> MaskLayout:
@@ -32,7 +39,7 @@ def empty_layout(n_layers: int, n_kinds: int) -> MaskLayout:
 
 def test_the_grid_is_centred_on_the_share_by_chance():
     layout = mask_layout(sample_mask())
-    heat = mask_grid(layout).data[0]
+    heat = traces(mask_grid(layout))[0]
     assert heat.zmin == -heat.zmax
     np.testing.assert_allclose(heat.z + layout.expected_share, layout.share)
 
@@ -44,9 +51,9 @@ def test_a_mask_without_any_ranked_entry_is_drawn(shape):
 
 def test_the_planted_layer_has_the_highest_neuron_curve():
     figure = neuron_ranks(neuron_counts(sample_mask()))
-    first = {trace.name: max(trace.y) for trace in figure.data}
+    first = {trace.name: max(trace.y) for trace in traces(figure)}
     assert max(first, key=lambda name: first[name]) == f"layer {PLANTED_LAYER}"
-    assert len(figure.data) == N_LAYERS + 1
+    assert len(traces(figure)) == N_LAYERS + 1
 
 
 def test_many_neurons_are_drawn_at_two_hundred_ranks():
@@ -55,7 +62,7 @@ def test_many_neurons_are_drawn_at_two_hundred_ranks():
     counts = NeuronCounts(
         layer=ints, neuron=ints, chosen=ints, size=ints, expected=floats, z=floats, p_holm=floats
     )
-    curve = neuron_ranks(counts).data[0]
+    curve = traces(neuron_ranks(counts))[0]
     assert len(curve.y) == 200
     assert (curve.y[0], curve.y[-1]) == (3.0, -3.0)
 
@@ -63,8 +70,8 @@ def test_many_neurons_are_drawn_at_two_hundred_ranks():
 def test_every_model_stands_in_every_panel_with_its_interval():
     comparison = sample_comparison()
     figure = transfer_figure(comparison)
-    assert len(figure.data) == len(comparison.columns)
-    for index, dots in enumerate(figure.data):
+    assert len(traces(figure)) == len(comparison.columns)
+    for index, dots in enumerate(traces(figure)):
         np.testing.assert_allclose(dots.x, comparison.value[:, index])
         np.testing.assert_allclose(dots.x + dots.error_x.array, comparison.high[:, index])
         np.testing.assert_allclose(dots.x - dots.error_x.arrayminus, comparison.low[:, index])
@@ -72,7 +79,7 @@ def test_every_model_stands_in_every_panel_with_its_interval():
 
 def test_titles_with_markup_are_drawn_as_text():
     titles = ('<a href="javascript:alert(1)">x</a>', "<b>", "&lt;", "plain")
-    names = transfer_figure(sample_comparison(titles=titles)).data[0].y
+    names = traces(transfer_figure(sample_comparison(titles=titles)))[0].y
     assert not [name for name in names if "<" in name]
     assert names[2] == "&amp;lt;"
 
@@ -82,13 +89,13 @@ def test_titles_with_markup_are_drawn_as_text():
 )
 def test_any_values_make_a_histogram_of_the_finite_ones(values):
     figure = unit_histogram(values)
-    assert sum(figure.data[0].y) == np.isfinite(values).sum()
+    assert sum(traces(figure)[0].y) == np.isfinite(values).sum()
 
 
 def test_a_stamped_figure_carries_its_provenance_through_export_and_the_original_does_not():
     figure = unit_histogram(np.ones(2))
     made_by = provenance("interp <demo>")
-    exported = json.loads(stamped(figure, made_by).to_json())
+    exported = json.loads(stamped(figure, made_by).to_json() or "")
     assert exported["layout"]["meta"]["provenance"] == made_by.to_json()
     assert figure.layout.meta is None
     assert provenance_facts(made_by)["command"] == "interp <demo>"
