@@ -52,10 +52,17 @@ def resolve(ref: str, *, revision: str | None = None) -> ModelReference:
     """
     if not ref.strip() or "\0" in ref:
         raise BadInput(f"{ref!r} is not a model: give a hub id, a directory or a bundled name")
-    found = _bundled(ref) or _directory(ref) or _hub(ref, revision)
+    try:
+        found = _bundled(ref) or _directory(ref) or _hub(ref, revision)
+    except (OSError, RuntimeError) as error:  # a name too long for a path, a ~user that is not
+        raise BadInput(f"{ref[:200]!r} is not a model: {_reason(error)}") from error
     if revision is not None and found.kind != "hub":
         raise BadInput(f"{ref} is a local {found.kind} model and has no revision {revision!r}")
     return found
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def resolve_series(ref: str) -> ModelReference:
