@@ -116,7 +116,8 @@ def _of_bridge(
     wanted = [
         f"{stack}.{i}.hook_resid_pre" for stack in _STREAMS for i in range(bridge.cfg.n_layers)
     ]
-    names = [name for name in wanted if name in bridge.hook_dict]
+    hooks = bridge.hook_dict
+    names = [name for name in wanted if name in hooks]
     place = bridge.cfg.device
     logits, cache = bridge.run_with_cache(
         tokens.to(place), attention_mask=mask.long().to(place), names_filter=names

@@ -25,8 +25,6 @@ class Observed:
     """Equal for hooks that hand out the same memory with the same content."""
     order: int
     """When it was passed."""
-    times: int
-    """How often it was passed in one forward."""
     shape: tuple[int, ...]
     """Of one token's entry; of the whole tensor where `has_tokens` is False."""
     flattened: bool
@@ -46,11 +44,11 @@ def observe(bridge: TransformerBridge) -> dict[int, Observed]:
     Leaves the caller's hooks where they are, and the model as it was.
     """
     first, second = (_run(bridge, *shape) for shape in _SHAPES)
-    return {hook: _observed(hook, first[hook], second.get(hook, [])) for hook in first}
+    return {hook: _observed(hook, first[hook], second[hook]) for hook in first if hook in second}
 
 
-def _run(bridge: TransformerBridge, batch: int, pos: int) -> dict[int, list[_Sighting]]:
-    sightings: dict[int, list[_Sighting]] = {}
+def _run(bridge: TransformerBridge, batch: int, pos: int) -> dict[int, _Sighting]:
+    sightings: dict[int, _Sighting] = {}
     count = 0
 
     def note(tensor: object, hook: HookPoint) -> None:
@@ -58,7 +56,7 @@ def _run(bridge: TransformerBridge, batch: int, pos: int) -> dict[int, list[_Sig
         if isinstance(tensor, Tensor) and tensor.is_floating_point():
             checksum = float(tensor.detach().double().nan_to_num(0, 1, -1).sum())
             # The tensor is kept: memory that is freed may be handed out again for another.
-            sightings.setdefault(id(hook), []).append(_Sighting(tensor, checksum, count))
+            sightings[id(hook)] = _Sighting(tensor, checksum, count)
             count += 1
 
     tokens = torch.arange(batch * pos, device=bridge.cfg.device) % bridge.cfg.d_vocab
@@ -79,15 +77,14 @@ def _hooked(bridge: TransformerBridge, note: object) -> Iterator[None]:
             hook.remove_hooks(level=_LEVEL)
 
 
-def _observed(hook: int, first: list[_Sighting], second: list[_Sighting]) -> Observed:
-    one = first[0]
-    two = second[0].tensor.shape if second else one.tensor.shape
-    shape, flattened, has_tokens = _entry_shape(tuple(one.tensor.shape), tuple(two))
+def _observed(hook: int, first: _Sighting, second: _Sighting) -> Observed:
+    shape, flattened, has_tokens = _entry_shape(
+        tuple(first.tensor.shape), tuple(second.tensor.shape)
+    )
     return Observed(
         hook=hook,
-        tensor=(one.tensor.data_ptr(), one.tensor.numel(), one.checksum),
-        order=one.order,
-        times=len(first),
+        tensor=(first.tensor.data_ptr(), first.tensor.numel(), first.checksum),
+        order=first.order,
         shape=shape,
         flattened=flattened,
         has_tokens=has_tokens,

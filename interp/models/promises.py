@@ -1,5 +1,8 @@
 """Hook names that promise what they do not hold on an architecture, and what to read instead."""
 
+from collections.abc import Mapping
+
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from interp.models.observation import Observed
@@ -16,17 +19,12 @@ _BERT = {
 def no_token_axis(name: str, observed: Observed | None) -> str | None:
     """Why `name` has no entry a token; None if it has one."""
     if observed is None:
-        return f"{name} is a hook that this model's forward does not pass (it is switched off)"
+        return f"{name}: the forward of this model does not reach it (switched off, or passed by)"
     if name.endswith(_PATTERNS):
         return (
             f"{name} has a query and a key axis, so no entry a token to store: the head analyses "
             "read it during the forward, your own code with `bridge.run_with_cache(tokens, "
             "names_filter=...)`"
-        )
-    if observed.times > 1:
-        return (
-            f"{name} is passed {observed.times} times in one forward (encoder and decoder share "
-            "it): read the first block's hook_resid_pre of the stack that is meant"
         )
     if not observed.has_tokens:
         shape = "x".join(map(str, observed.shape))
@@ -34,15 +32,17 @@ def no_token_axis(name: str, observed: Observed | None) -> str | None:
     return None
 
 
-def broken_promise(bridge: TransformerBridge, name: str) -> str | None:
+def broken_promise(
+    bridge: TransformerBridge, hooks: Mapping[str, HookPoint], name: str
+) -> str | None:
     """What `name` holds instead of what it says, and the right site; None if it keeps its word."""
     head, _, leaf = name.rpartition(".")
     block, _, _ = head.partition(".mlp")
-    if leaf in ("hook_pre", "hook_post") and _is_whole_block(bridge, head, leaf):
+    if leaf in ("hook_pre", "hook_post") and _is_whole_block(hooks, head, leaf):
         side = "input" if leaf == "hook_pre" else "output"
         right = "hook_in" if leaf == "hook_pre" else "hook_out"
         shared = f"{block}.mlp.shared_expert.hook_post"
-        neurons = f"; its shared expert's neurons are {shared}" if _has(bridge, shared) else ""
+        neurons = f"; its shared expert's neurons are {shared}" if shared in hooks else ""
         return (
             f"{name} is the {side} of a mixture of experts, {bridge.cfg.d_model} wide, not its "
             f"neurons: that tensor is {head}.{right}, the router's logits are "
@@ -57,12 +57,7 @@ def broken_promise(bridge: TransformerBridge, name: str) -> str | None:
     return None
 
 
-def _is_whole_block(bridge: TransformerBridge, head: str, leaf: str) -> bool:
+def _is_whole_block(hooks: Mapping[str, HookPoint], head: str, leaf: str) -> bool:
     """Whether the hook is the module's own input or output under a neuron's name."""
-    hooks = bridge.hook_dict
     whole = hooks.get(f"{head}.hook_in" if leaf == "hook_pre" else f"{head}.hook_out")
     return whole is not None and whole is hooks.get(f"{head}.{leaf}")
-
-
-def _has(bridge: TransformerBridge, name: str) -> bool:
-    return name in bridge.hook_dict

@@ -146,15 +146,14 @@ class _Catalogue:
         self.points: dict[str, Observed] = {}
         self.refused: dict[str, str] = {}
         seen = observe(bridge)
-        for name in bridge.hook_dict:
-            self._enter(bridge, name, seen.get(id(bridge.hook_dict[name])))
-
-    def _enter(self, bridge: TransformerBridge, name: str, observed: Observed | None) -> None:
-        reason = no_token_axis(name, observed) or broken_promise(bridge, name)
-        if reason:
-            self.refused[name] = reason
-        elif observed:
-            self.points[name] = observed
+        hooks = bridge.hook_dict
+        for name, hook in hooks.items():
+            observed = seen.get(id(hook))
+            reason = no_token_axis(name, observed) or broken_promise(bridge, hooks, name)
+            if reason:
+                self.refused[name] = reason
+            elif observed:
+                self.points[name] = observed
 
     def choose(self, matched: set[str] | None) -> list[Site]:
         """One site a tensor: the best name among those of the hooks in `matched` (None: all)."""
