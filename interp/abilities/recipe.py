@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Selection = Literal["least", "most", "random", "none"]
+SimilaritySupport = Literal["mask", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class TransferRecipe:
     """Share of the tensors with ability weights that is selected."""
     select: Selection
     """Which tensors: those whose ability weights are least (or most) like the language weights."""
-    sim_support: Literal["mask", "all"]
+    sim_support: SimilaritySupport
     """Whether likeness is measured on the ability's entries or on the whole tensor."""
     sim_absolute: bool
     """Whether tensors are ranked by the cosine's size instead of its signed value."""
@@ -66,12 +67,6 @@ class TransferRecipe:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return {**asdict(self), "gamma": list(self.gamma), "mu": list(self.mu)}
-
-    @property
-    def identity(self) -> bool:
-        """Whether every coefficient is zero, so that the base's bytes are the answer."""
-        language = not any(self.mu) or (self.eta == 0.0 and self.eta_rest == 0.0)
-        return language and not any(self.gamma)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,8 @@ class AbilityWeights:
     base: ModelIdentity
     """The model that the weights are differences to."""
     provenance: Provenance
+    data_sha256: str | None = None
+    """Of the file that the arrays were read from; None if they never were in one."""
 
     @property
     def count(self) -> int:
@@ -97,6 +99,7 @@ class AbilityWeights:
                 recipe=ExtractionRecipe.from_json(header["recipe"]),
                 base=ModelIdentity.from_json(header["base"]),
                 provenance=Provenance.from_json(header["provenance"]),
+                data_sha256=header["data_sha256"],
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptFile(f"the header of {path} lacks or garbles {error}") from error

@@ -87,7 +87,7 @@ def model_hash(directory: Path, *, cache: Path | None = None) -> str:
 
 def tensor_digest(name: str, dtype: str, shape: Iterable[int], pieces: Iterable[bytes]) -> str:
     """SHA-256 over name, dtype, shape and the raw little-endian bytes, given in pieces."""
-    digest = hashlib.sha256(_prefix(name, dtype, shape))
+    digest = hashlib.sha256(tensor_prefix(name, dtype, shape))
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
@@ -119,7 +119,13 @@ def tied_pairs(names: Iterable[str], config: Mapping[str, Any]) -> tuple[tuple[s
     return tuple((head, embeddings[0]) for head in heads if config.get("tie_word_embeddings"))
 
 
-def _prefix(name: str, dtype: str, shape: Iterable[int]) -> bytes:
+def is_vocabulary(name: str) -> bool:
+    """Whether a tensor of this name has a row for every token: an embedding or an output head."""
+    return name.endswith(_EMBEDDINGS + _HEADS)
+
+
+def tensor_prefix(name: str, dtype: str, shape: Iterable[int]) -> bytes:
+    """What a tensor's digest starts with, before its bytes."""
     return f"{name}\0{dtype}\0{','.join(map(str, shape))}\0".encode()
 
 
@@ -131,7 +137,7 @@ def _main_dtype(spans: Iterable[TensorSpan]) -> str:
 
 
 def _hash_span(span: TensorSpan) -> str:
-    digest = hashlib.sha256(_prefix(span.name, span.dtype, span.shape))
+    digest = hashlib.sha256(tensor_prefix(span.name, span.dtype, span.shape))
     buffer = memoryview(bytearray(min(_PIECE, max(span.n_bytes, 1))))
     with span.file.open("rb", buffering=0) as file:
         file.seek(span.start)

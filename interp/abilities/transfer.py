@@ -1,0 +1,350 @@
+"""Transfer: add abilities and languages to a base model, and write the model that results."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from interp.abilities.ability_chunks import AbilityChunks
+from interp.abilities.compatibility import (
+    check_ability,
+    check_lineage,
+    check_same_tensors,
+    check_tied,
+    check_vocabulary,
+    is_float,
+    vocabulary_tensors,
+)
+from interp.abilities.likeness import stream_similarity
+from interp.abilities.lineage import Lineage, known_ancestors
+from interp.abilities.merging import Merge, TensorTerms, write_merged
+from interp.abilities.model_files import ModelFiles
+from interp.abilities.recipe import Selection, SimilaritySupport, TransferRecipe
+from interp.abilities.similarity import Similarity, select_tensors
+from interp.abilities.streaming.checkpoint import Checkpoint
+from interp.abilities.streaming.chunks import CHUNK, THREADS
+from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory, check_absent
+from interp.abilities.weights import AbilityWeights
+from interp.models.hub import directory_of
+from interp.models.identity import ModelIdentity, model_identity, root_of, tensor_prefix
+from interp.models.tokenizer import tokenizer_digest
+from interp.results.errors import BadInput
+from interp.results.hashing import sha256_json
+from interp.results.provenance import Provenance
+
+DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transferred:
+    """A model that was written, and what makes it differ from its base."""
+
+    path: Path
+    root: str
+    """Root hash of its weights."""
+    n: int
+    """Entries in all."""
+    changed: int
+    """Entries that differ from the base."""
+    selected: tuple[tuple[str, ...], ...]
+    """For every ability the tensors it was added to, of those it has weights in."""
+    similarity: tuple[dict[str, Similarity], ...]
+    """For every ability its tensors' likeness to the language weights; empty if none was needed."""
+
+    @property
+    def share_changed(self) -> float:
+        """Entries that differ from the base, over all."""
+        return self.changed / self.n if self.n else 0.0
+
+
+def transfer(
+    base: str | Path,
+    weights: AbilityWeights | str | Path | Sequence[AbilityWeights | str | Path],
+    out: str | Path,
+    *,
+    language: str | Path | Sequence[str | Path] = (),
+    mu: float | Sequence[float] = 1.0,
+    gamma: float | Sequence[float] = 1.0,
+    eta: float = 1.0,
+    eta_rest: float | None = None,
+    k2: float = 1.0,
+    select: Selection = "least",
+    sim_support: SimilaritySupport = "mask",
+    sim_absolute: bool = False,
+    seed: int = 0,
+    dtype: str | None = None,
+    force: bool = False,
+    cast: bool = False,
+    skip_embeddings: bool = False,
+    overwrite: bool = False,
+    hash_cache: Path | None = None,
+    chunk: int = CHUNK,
+    threads: int = THREADS,
+    sync_every: int = SYNC_EVERY,
+) -> Transferred:
+    """base + gamma R(A) + eta R_Lang, written to `out` as a whole Hugging Face directory.
+
+    Formula (5) of the MAET reading (2410.07825): R_Lang = sum_j mu_j (language_j - base); the
+    ability goes into the `k2` share of its tensors that `select` names, all other tensors get
+    `eta_rest` (as `eta` if not given) times R_Lang. Sums are float32 (float64 for float64),
+    rounded once; with every coefficient zero the output is the base byte for byte. Models are
+    streamed, never loaded; killed and called again, it goes on.
+
+    The weights must belong to `base`, or `base` must descend from theirs by its own `interp.json`;
+    `force` adds them to anything of their shape. Raises Mismatch where models, vocabularies or tied
+    tensors do not fit or a sum overflows, CorruptFile on NaN, infinity or a truncated shard,
+    BadInput if `out` exists and not `overwrite`, Incomplete when the disk is full.
+    """
+    out = Path(out)
+    check_absent(out, replace=overwrite)
+    abilities = [_opened(one) for one in _several(weights)]
+    languages = _several(language)
+    recipe = TransferRecipe(
+        gamma=_each(gamma, len(abilities), "gamma"),
+        mu=_each(mu, len(languages), "mu"),
+        eta=eta,
+        eta_rest=eta if eta_rest is None else eta_rest,
+        k2=_share(k2),
+        select=select,
+        sim_support=sim_support,
+        sim_absolute=sim_absolute,
+        seed=seed,
+    )
+    with ExitStack() as files:
+        models = [files.enter_context(Checkpoint(directory_of(ref))) for ref in (base, *languages)]
+        source = _Source(
+            base=models[0],
+            abilities=[AbilityChunks(one, chunk=chunk) for one in abilities],
+            languages=models[1:],
+            recipe=recipe,
+            left_out=_left_out(models, abilities, recipe, skip=skip_embeddings, cast=cast),
+        )
+        identities = [model_identity(model.directory, cache=hash_cache) for model in models]
+        check_lineage(models[0], identities[0], abilities, force=force)
+        similarity = source.similarities(chunk=chunk, threads=threads)
+        selected = source.selected(similarity)
+        model_files = ModelFiles(models[0], dtype=_format(dtype))
+        merge = Merge(
+            base=models[0],
+            abilities=source.abilities,
+            languages=models[1:],
+            terms=source.terms(selected),
+            dtype=model_files.dtype,
+            patched=_exact(recipe, abilities, identities[0], model_files),
+            starts=model_files.starts,
+        )
+        made_by = _made_by(recipe, abilities, identities, merge)
+        staged = StagedDirectory(
+            out,
+            job=sha256_json({**made_by, "chunk": chunk}),
+            sizes=model_files.sizes,
+            replace=overwrite,
+            sync_every=sync_every,
+        )
+        with staged:
+            model_files.write_heads(staged)
+            root, changed = _write(staged, merge, chunk=chunk, threads=threads)
+            model_files.write_companions(staged.path)
+            _lineage(root, identities[0], models[0], made_by).save(staged.path)
+            staged.publish()
+    return Transferred(
+        path=out,
+        root=root,
+        n=identities[0].n,
+        changed=changed,
+        selected=selected,
+        similarity=similarity,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What is added, before it is decided where."""
+
+    base: Checkpoint
+    abilities: list[AbilityChunks]
+    languages: list[Checkpoint]
+    recipe: TransferRecipe
+    left_out: frozenset[str]
+
+    def similarities(self, *, chunk: int, threads: int) -> tuple[dict[str, Similarity], ...]:
+        """Every ability's likeness to the language weights, if the selection asks for it."""
+        recipe = self.recipe
+        if recipe.k2 >= 1.0 or recipe.select == "none" or not any(recipe.mu):
+            return tuple({} for _ in self.abilities)
+        languages = list(zip(recipe.mu, self.languages, strict=True))
+        return tuple(
+            stream_similarity(self.base, ability, languages, chunk=chunk, threads=threads)
+            for ability in self.abilities
+        )
+
+    def selected(self, similarity: Sequence[dict[str, Similarity]]) -> tuple[tuple[str, ...], ...]:
+        """The tensors that each ability is added to."""
+        recipe = self.recipe
+        return tuple(
+            select_tensors(
+                {name: one.cosine(recipe.sim_support) for name, one in alike.items()},
+                k2=recipe.k2,
+                select=recipe.select,
+                absolute=recipe.sim_absolute,
+                seed=recipe.seed,
+            )
+            if alike
+            else tuple(sorted(name for name, n in ability.weights.counts_by_tensor().items() if n))
+            for alike, ability in zip(similarity, self.abilities, strict=True)
+        )
+
+    def terms(self, selected: Sequence[Sequence[str]]) -> dict[str, TensorTerms]:
+        """The coefficients of every tensor."""
+        recipe = self.recipe
+        chosen = [set(names) - self.left_out for names in selected]
+        terms = {}
+        for name, span in self.base.spans.items():
+            if not is_float(span) or name in self.left_out:
+                continue
+            eta = recipe.eta if any(name in names for names in chosen) else recipe.eta_rest
+            terms[name] = TensorTerms(
+                gamma=tuple(
+                    gamma if name in names else 0.0
+                    for gamma, names in zip(recipe.gamma, chosen, strict=True)
+                ),
+                language=tuple(eta * mu for mu in recipe.mu),
+            )
+        return terms
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _opened(weights: AbilityWeights | str | Path) -> AbilityWeights:
+    if isinstance(weights, AbilityWeights):
+        return weights
+    return AbilityWeights.load(Path(weights))
+
+
+def _each(value: float | Sequence[float], n: int, name: str) -> tuple[float, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (float(value),) * n  # type: ignore
+    if len(values) != n:
+        raise BadInput(f"{len(values)} values of {name} for {n}: give one each, or one for all")
+    return tuple(float(one) for one in values)
+
+
+def _share(k2: float) -> float:
+    if not 0.0 <= k2 <= 1.0:
+        raise BadInput(f"k2 is {k2}: it is a share of tensors, from 0 to 1")
+    return k2
+
+
+def _format(dtype: str | None) -> str | None:
+    if dtype is not None and dtype not in DTYPES:
+        raise BadInput(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    return None if dtype is None else DTYPES[dtype]
+
+
+def _left_out(
+    models: list[Checkpoint],
+    abilities: list[AbilityWeights],
+    recipe: TransferRecipe,
+    *,
+    skip: bool,
+    cast: bool,
+) -> frozenset[str]:
+    """Check that everything fits together; the vocabulary's tensors if they are to be skipped."""
+    base = models[0]
+    for model in models[1:]:
+        check_same_tensors(base, model, cast=cast)
+    for ability in abilities:
+        check_ability(base, ability)
+    if skip:
+        return frozenset(vocabulary_tensors(base.spans))
+    for model, mu in zip(models[1:], recipe.mu, strict=True):
+        touched = base.spans if mu else ()
+        digest = tokenizer_digest(model.directory)
+        check_vocabulary(base, digest, touched, where=str(model.directory))
+    for ability in abilities:
+        touched = [name for name, count in ability.counts_by_tensor().items() if count]
+        check_vocabulary(base, ability.base.tokenizer_digest, touched, where="the ability")
+    check_tied(base, models[1:], abilities)
+    return frozenset()
+
+
+def _exact(
+    recipe: TransferRecipe,
+    abilities: list[AbilityWeights],
+    base: ModelIdentity,
+    files: ModelFiles,
+) -> bool:
+    """Whether base + R(A) is the ability model, whose bits the patch list then restores."""
+    return (
+        len(abilities) == 1
+        and abilities[0].recipe.exact
+        and abilities[0].base.root == base.root
+        and recipe.gamma == (1.0,)
+        and not any(recipe.mu)
+        and files.dtype is None
+        and all(t.dtype == files.base.span(n).dtype for n, t in abilities[0].tensors.items())
+    )
+
+
+def _made_by(
+    recipe: TransferRecipe,
+    abilities: list[AbilityWeights],
+    identities: list[ModelIdentity],
+    merge: Merge,
+) -> dict[str, Any]:
+    return {
+        "made_by": "transfer",
+        **recipe.to_json(),
+        "base": identities[0].root,
+        "languages": [identity.root for identity in identities[1:]],
+        "abilities": [
+            {"data_sha256": one.data_sha256, "base": one.base.root, **one.recipe.to_json()}
+            for one in abilities
+        ],
+        "dtype": merge.dtype,
+        "added_to": sorted(
+            name for name, terms in merge.terms.items() if any((*terms.gamma, *terms.language))
+        ),
+    }
+
+
+def _write(staged: StagedDirectory, merge: Merge, *, chunk: int, threads: int) -> tuple[str, int]:
+    """Write every tensor; the root hash of what was written, and how many entries changed."""
+    changed = 0
+    digests = {
+        name: hashlib.sha256(tensor_prefix(name, merge.out_dtype(name), span.shape))
+        for name, span in merge.base.spans.items()
+    }
+    for piece, content, differing in write_merged(staged, merge, chunk=chunk, threads=threads):
+        digests[piece.name].update(content)
+        changed += differing
+    return root_of({name: digest.hexdigest() for name, digest in digests.items()}), changed
+
+
+def _lineage(root: str, base: ModelIdentity, model: Checkpoint, made_by: dict[str, Any]) -> Lineage:
+    return Lineage(
+        root=root,
+        ancestors=(base.root, *known_ancestors(model.directory, base.root)),
+        recipe=made_by,
+        provenance=Provenance.collect(
+            "interp ability transfer",
+            model_hash=sha256_json([base.root, base.config_digest]),
+            corpus_hash=None,
+            seed=made_by["seed"],
+            settings=made_by,
+        ),
+    )
+
+
+def similarity_rows(similarity: dict[str, Similarity]) -> list[dict[str, Any]]:
+    """One row a tensor, for a table or JSON; what was not measured is None."""
+    return [
+        {
+            "tensor": name,
+            **{key: None if value != value else value for key, value in asdict(one).items()},
+        }
+        for name, one in similarity.items()
+    ]
