@@ -20,8 +20,9 @@ from interp.abilities.selection import Scope, Selection, select, select_by
 from interp.abilities.streaming.change import absolute_change
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.models.examples import TrainingExamples, read_examples
+from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity
-from interp.models.trainable import TrainableModel, directory_of, read_trainable
+from interp.models.trainable import TrainableModel, read_trainable
 from interp.results.errors import BadInput, Mismatch, Unsupported
 from interp.results.progress import progress
 from interp.results.provenance import Provenance

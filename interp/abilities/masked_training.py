@@ -1,28 +1,25 @@
 """Training with a mask: only the chosen entries move, every other bit stays as it was."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.mask import NeuronMask
 from interp.abilities.packed_entries import PackedEntries
 from interp.models.examples import TrainingExamples, read_examples
+from interp.models.hub import directory_of
 from interp.models.identity import model_identity
-from interp.models.trainable import TrainableModel, directory_of, read_trainable, write_trained
+from interp.models.trainable import TrainableModel, read_trainable, write_trained
 from interp.models.training import TrainingBatch, adamw, shuffled_training_batches, train
 from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
-
-TRAINING_FILE = "interp-training.json"
-"""Beside the weights: the recipe, the base and the data that made them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,23 +76,23 @@ def train_ability(
     what = "training" if mask is None else f"training {mask.count:,} entries"
     with progress(what, total=recipe.steps, unit="steps") as advance:
         train_model(trained, data, mask=mask, recipe=recipe, on_progress=advance)
-    note = {
-        "base": model_identity(directory).root,
-        "mask": None if mask is None else mask.recipe,
-        **_provenance(recipe, directory, data).to_json(),
-    }
-    files = {TRAINING_FILE: json.dumps(note, indent=2, allow_nan=False) + "\n"}
-    return write_trained(trained, out, files=files, overwrite=overwrite)
-
-
-def _provenance(recipe: TrainingRecipe, directory: Path, data: TrainingExamples) -> Provenance:
-    return Provenance.collect(
+    made_from = model_identity(directory).root
+    provenance = Provenance.collect(
         "interp ability train",
-        model_hash=model_identity(directory).root,
+        model_hash=made_from,
         corpus_hash=data.hash,
         seed=recipe.seed,
         settings=asdict(recipe),
     )
+    settings = {"mask": None if mask is None else mask.recipe, "training": asdict(recipe)}
+    with write_trained(trained, out, overwrite=overwrite) as written:
+        Lineage(
+            root=model_identity(written).root,
+            ancestors=(made_from, *known_ancestors(directory, made_from)),
+            recipe=settings,
+            provenance=provenance,
+        ).save(written)
+    return out
 
 
 def check_mask(mask: NeuronMask, directory: Path) -> None:
@@ -183,9 +180,3 @@ def dense_masks(mask: NeuronMask, trained: TrainableModel) -> dict[str, Bool[Ten
             raise Mismatch(f"{name} is tied to {owner}, and the mask chooses other entries in it")
         masks[owner] = dense
     return masks
-
-
-def training_note(directory: Path) -> dict[str, Any] | None:
-    """What `train_ability` wrote beside the weights; None if it did not make the directory."""
-    file = directory / TRAINING_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -16,14 +16,15 @@ def statements(
     """One sentence of the differences that hold after Holm's adjustment, one of those that do not.
 
     `titles` and `columns` say rows and columns in words. A difference counts as supported when the
-    exact McNemar test, adjusted for all tests given, is below .05.
+    exact McNemar test, adjusted for all tests given, is below .05. All tests given have the same
+    first row.
     """
     supported = [test for test in tests if test.p_holm < LEVEL]
     undecided = [test for test in tests if test.p_holm >= LEVEL]
     rule = f"exact McNemar on the same items, Holm over {len(tests)} tests, p < {LEVEL}"
     return (
         _sentence(f"Supported ({rule})", supported, titles, columns),
-        _sentence("Not supported", undecided, titles, columns),
+        _sentence("Not supported, though seen", undecided, titles, columns),
     )
 
 
@@ -33,18 +34,23 @@ def _sentence(
     if not tests:
         return f"{start}: no difference."
     parts = [
-        f"on {columns[column]}, "
-        + ", ".join(_difference(test, titles) for test in tests if test.column == column)
+        f"on {columns[column]}, {_differences(same, titles)}"
         for column in dict.fromkeys(test.column for test in tests)
+        for same in [[test for test in tests if test.column == column]]
     ]
     return f"{start}: {'; '.join(parts)}."
 
 
+def _differences(tests: Sequence[PairedTest], titles: dict[str, str]) -> str:
+    """Differences of one row from others in one column: first those above, then those below."""
+    above = [_difference(test, titles) for test in tests if test.difference.value > 0]
+    below = [_difference(test, titles) for test in tests if test.difference.value <= 0]
+    relations = [("above", above), ("below", below)]
+    said = " and ".join(f"{word} {', '.join(found)}" for word, found in relations if found)
+    return f"{titles[tests[0].first]} is {said}"
+
+
 def _difference(test: PairedTest, titles: dict[str, str]) -> str:
     value, low, high = test.difference
-    first, second = titles[test.first], titles[test.second]
-    interval = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
-    if test.p_holm < LEVEL:
-        relation = "above" if value > 0 else "below"
-        return f"{first} is {relation} {second} ({interval})"
-    return f"{first} against {second} ({interval}, p = {test.p_holm:.2g})"
+    p = "" if test.p_holm < LEVEL else f", p = {test.p_holm:.2g}"
+    return f"{titles[test.second]} ({value:+.3f} [{low:+.3f}, {high:+.3f}]{p})"

@@ -1,11 +1,10 @@
 """A decoder as a plain transformers model in float32, to train, score or swap weights in."""
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from interp.models.hub import directory_of as directory_of
 from interp.models.tokenizer import load_tokenizer
 from interp.models.weight_files import locate_tensors
 from interp.results.atomic import atomic_directory
-from interp.results.errors import BadInput, CorruptFile, Unsupported
+from interp.results.errors import CorruptFile, Unsupported
 
 _COMPANIONS = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -55,27 +54,20 @@ def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
     if ARCHITECTURES[architecture] != "decoder":
         raise Unsupported(f"{directory} is a {architecture}: abilities are trained in decoders")
     config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
-    level = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            str(directory),
-            config=config,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _quietly():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                str(directory),
+                config=config,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CorruptFile(f"{directory} does not load as a {architecture}: {first}") from error
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
     model, report = loaded
     if report["missing_keys"]:
         raise CorruptFile(f"{directory} lacks the tensor {sorted(report['missing_keys'])[0]!r}")
@@ -88,26 +80,21 @@ def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
     )
 
 
-def write_trained(
-    trained: TrainableModel,
-    out: Path,
-    *,
-    files: Mapping[str, str] = MappingProxyType({}),
-    overwrite: bool = False,
-) -> Path:
+@contextmanager
+def write_trained(trained: TrainableModel, out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Write the model as float32 to the Hugging Face directory `out`, whole or not at all.
 
-    Tokenizer and generation settings of the source directory come along, and `files` by name.
+    Tokenizer and generation settings of the source directory come along. What is added to the
+    yielded directory is part of it.
     """
     with atomic_directory(out, replace=overwrite) as directory:
-        trained.model.save_pretrained(directory)
+        with _quietly():
+            trained.model.save_pretrained(directory)
         for file in trained.directory.iterdir():
             there = (directory / file.name).exists()
             if file.is_file() and not there and file.name.endswith(_COMPANIONS):
                 shutil.copyfile(file, directory / file.name)
-        for name, content in files.items():
-            (directory / name).write_text(content, encoding="utf-8")
-    return out
+        yield directory
 
 
 def _named_as_in_files(model: PreTrainedModel, directory: Path) -> dict[str, nn.Parameter]:
@@ -135,3 +122,18 @@ def _embeddings(model: PreTrainedModel, directory: Path) -> frozenset[str]:
             tables.add(id(head.weight))
     named = _named_as_in_files(model, directory)
     return frozenset(name for name, parameter in named.items() if id(parameter) in tables)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' own bars and reports: ours say what is done."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

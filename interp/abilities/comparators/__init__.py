@@ -1,0 +1,21 @@
+"""The comparators, one file each: the folder is the registry.
+
+A comparator merges whole models without knowing which entries matter. It is tuned on the same grid
+and the same validation items as the transfer it is held against.
+
+    from interp.abilities.comparators import comparators
+    merged = comparators()["task_arithmetic"].merge(sources, Scales(gamma=1.0, eta=1.0))
+"""
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from interp.abilities.comparator import Comparator
+
+
+@cache
+def comparators() -> dict[str, Comparator]:
+    """Every comparator by name."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    return {module.COMPARATOR.name: module.COMPARATOR for module in modules}
