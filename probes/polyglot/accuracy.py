@@ -28,7 +28,7 @@ class Accuracy:
         """The share of right answers with its 95% Wilson interval."""
         return wilson(self.right, self.n)
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, int | float]:
         """Counts, share and interval."""
         return {"right": self.right, "n": self.n, **self.interval._asdict()}
 
@@ -65,7 +65,7 @@ def _by_group(model: LlamaForCausalLM, *, task: Task, split: Split) -> dict[str,
 
 def accuracies_json(
     by_task: dict[str, dict[str, Accuracy]],
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, int | float]]]:
     """`accuracies` as JSON values."""
     return {
         task: {group: accuracy.to_json() for group, accuracy in groups.items()}

@@ -51,7 +51,7 @@ def train_stage(
     """Train `model` in place on the stage's mixture, with loss on the answer alone."""
     train(
         model,
-        _answer_batches(stage, seed=seed),
+        answer_batches(stage, seed=seed),
         steps=stage.steps,
         optimizer=_optimizer(model, stage),
         warmup=stage.warmup,
@@ -62,7 +62,8 @@ def train_stage(
     return model
 
 
-def _answer_batches(stage: Stage, *, seed: int) -> Iterator[TrainingBatch]:
+def answer_batches(stage: Stage, *, seed: int) -> Iterator[TrainingBatch]:
+    """The stage's endless batches, with the answer as the only token to predict."""
     target = torch.zeros(stage.batch_size, LINE_WORDS, dtype=torch.bool)
     target[:, -1] = True
     stream = line_batches(

@@ -60,7 +60,7 @@ class Recipe:
         mixture=Mixture(languages=_ONLY_A, code_mixing=0.0, ability=0.5),
         steps=400,
         batch_size=128,
-        lr=3e-4,
+        lr=1e-3,
         lr_embeddings=0.0,
         data_seed=2,
     )
@@ -69,7 +69,7 @@ class Recipe:
         mixture=Mixture(languages=_ONLY_A, code_mixing=0.0, ability=0.0),
         steps=400,
         batch_size=128,
-        lr=3e-4,
+        lr=1e-3,
         lr_embeddings=0.0,
         data_seed=3,
     )

@@ -17,17 +17,24 @@ from probes.polyglot.family import stages, train_base, train_from
 from probes.polyglot.model import write_model
 from probes.polyglot.recipe import VARIANTS, Recipe
 
+RECIPE = Recipe()
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
-def train_family(out: Path, *, seed: int, dtype: str = "float16", overwrite: bool = False) -> None:
+def train_family(
+    out: Path,
+    *,
+    seed: int,
+    recipe: Recipe = RECIPE,
+    dtype: str = "float16",
+    overwrite: bool = False,
+) -> None:
     """Write the five models as Hugging Face directories in `out`, and training.json beside them.
 
     training.json holds every setting and the test accuracies before the weights were rounded to
     `dtype`. One thread, so that a seed gives the same weights on the same kind of processor.
     """
     torch.set_num_threads(1)
-    recipe = Recipe()
     with atomic_directory(out, replace=overwrite) as directory:
         before_rounding = {}
         for variant, model in _models(recipe, seed=seed):
