@@ -278,7 +278,9 @@ def test_the_output_is_a_whole_directory_that_names_its_ancestors(family, tmp_pa
     assert lineage.root == made.root == model_identity(tmp_path / "out").root
     assert lineage.ancestors == (model_identity(place["base"]).root,)
     again = transfer(tmp_path / "out", weights, tmp_path / "twice")
-    assert Lineage.load(again.path).ancestors == (made.root, lineage.ancestors[0])
+    twice = Lineage.load(again.path)
+    assert twice is not None
+    assert twice.ancestors == (made.root, lineage.ancestors[0])
 
 
 def test_another_number_format_is_written_on_request(family, tmp_path):

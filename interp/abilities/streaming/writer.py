@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -71,10 +70,14 @@ class StagedDirectory:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self._check_space()
         self.path.mkdir(exist_ok=True)
-        with self._disk_errors():
+        try:
             self._open_journal()
             for name, size in self.sizes.items():
                 self._files[name] = _open_sized(self.path / name, size)
+        except OSError as error:
+            self._close()
+            self._refuse_full_disk(error)
+            raise
         return self
 
     def __exit__(
@@ -84,10 +87,12 @@ class StagedDirectory:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._journal is not None and not isinstance(error, Incomplete | OSError):
+            if self._journal is not None and not isinstance(error, OSError):
                 self.sync()
         finally:
             self._close()
+        if isinstance(error, OSError):
+            self._refuse_full_disk(error)
 
     def held(self, piece: Piece) -> bytes | None:
         """The piece's bytes if an earlier run of this job wrote them and they are still so."""
@@ -101,10 +106,9 @@ class StagedDirectory:
         """Write bytes in place. Threads may write at the same time, each its own pieces."""
         if not len(content):
             return
-        with self._disk_errors():
-            done = 0
-            while done < len(content):
-                done += os.pwrite(self._files[file], content[done:], offset + done)
+        done = 0
+        while done < len(content):
+            done += os.pwrite(self._files[file], content[done:], offset + done)
         piece = Piece(file, offset, len(content))
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
@@ -120,28 +124,25 @@ class StagedDirectory:
             pending, self._pending, self._pending_bytes = self._pending, [], 0
         if not pending or self._journal is None:
             return
-        with self._disk_errors():
-            for file in {piece.file for piece, _ in pending}:
-                os.fsync(self._files[file])
-            lines = [json.dumps([*piece, digest]) for piece, digest in pending]
-            with self._lock:
-                self._journal.write("\n".join(lines) + "\n")
-                self._journal.flush()
-                os.fsync(self._journal.fileno())
+        for file in {piece.file for piece, _ in pending}:
+            os.fsync(self._files[file])
+        lines = [json.dumps([*piece, digest]) for piece, digest in pending]
+        with self._lock:
+            self._journal.write("\n".join(lines) + "\n")
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
 
     def resize(self, file: str, size: int) -> None:
         """Give a file its final size, where that was not known at the start."""
-        with self._disk_errors():
-            os.ftruncate(self._files[file], size)
+        os.ftruncate(self._files[file], size)
 
     def publish(self) -> Path:
         """Sync everything, drop the journal and give the directory its name."""
         self.sync()
-        with self._disk_errors():
-            for path in self.path.iterdir():
-                fsync_file(path)
-            (self.path / JOURNAL).unlink()
-            fsync_directory(self.path)
+        for path in self.path.iterdir():
+            fsync_file(path)
+        (self.path / JOURNAL).unlink()
+        fsync_directory(self.path)
         self._close()
         _swap_in(self.path, self.out)
         fsync_directory(self.out.parent)
@@ -179,17 +180,12 @@ class StagedDirectory:
             # A line that a kill cut short must not swallow the next one.
             self._journal.write("\n")
 
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _DISK_FULL:
-                raise
+    def _refuse_full_disk(self, error: OSError) -> None:
+        if error.errno in _DISK_FULL:
             raise Incomplete(
                 f"the disk is full ({error.strerror}): {self.out} was not made, what is written "
-                f"waits in {self.path.name}; free {sum(self.sizes.values()):,} bytes in all and "
-                "run the same command again, or delete it"
+                f"waits in {self.path.name}; make room for {sum(self.sizes.values()):,} bytes in "
+                "all and run the same command again, or delete it"
             ) from error
 
 
