@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -97,8 +96,10 @@ class PeakTensorBytes(TorchDispatchMode):
     ) -> Any:
         """Run the operation and count the storages it made."""
         out = func(*args, **(kwargs or {}))
+        given = {_address(leaf) for leaf in tree_leaves((args, kwargs))}
         for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor):
+            # A view of what went in, a weight say, takes no memory.
+            if isinstance(leaf, Tensor) and _address(leaf) not in given:
                 self._count(leaf)
         return out
 
@@ -116,6 +117,10 @@ class PeakTensorBytes(TorchDispatchMode):
     def _forget(self, address: int, size: int) -> None:
         self._seen.discard(address)
         self._now -= size
+
+
+def _address(leaf: object) -> int:
+    return leaf.untyped_storage().data_ptr() if isinstance(leaf, Tensor) else 0
 
 
 @dataclass(frozen=True)
@@ -159,10 +164,3 @@ def keep_budget(memory: int | None) -> None:
             f"the process holds {show_bytes(held)}, over the budget of {show_bytes(memory)}: "
             "stopped; committed shards are safe, run again with more --memory"
         )
-
-
-def measured_forward(run: Any) -> int:
-    """Peak bytes of tensors that `run()` makes."""
-    with torch.no_grad(), PeakTensorBytes() as tensors:
-        run()
-    return tensors.peak

@@ -34,6 +34,7 @@ class SiteReader:
         self._points = {site: points[site] for site in self.sites}
         self._device = next(model.original_model.parameters()).device
         self._arguments = _without_cache(model)
+        self._keepers = [module for module in model.modules() if hasattr(module, "_pattern")]
 
     def read(
         self,
@@ -75,6 +76,7 @@ class SiteReader:
     @contextmanager
     def _hooks(self, take: Callable[[str, object], None]) -> Iterator[None]:
         added: list[tuple[HookPoint, LensHandle]] = []
+        forgetful = [keeper.register_forward_hook(_forget_pattern) for keeper in self._keepers]
         try:
             for site, point in self._points.items():
                 added.append((point, _add_hook(point, partial(take, site))))
@@ -83,6 +85,8 @@ class SiteReader:
             for point, handle in added:
                 handle.hook.remove()
                 point.fwd_hooks.remove(handle)
+            for handle in forgetful:
+                handle.remove()
 
 
 def refuse_hooked(model: TransformerBridge) -> None:
@@ -135,6 +139,12 @@ def _add_hook(point: HookPoint, take: Callable[[object], None]) -> LensHandle:
 
     point.add_hook(hook_function)
     return point.fwd_hooks[-1]
+
+
+def _forget_pattern(module: torch.nn.Module, *_: object) -> None:
+    # The bridge keeps every layer's attention pattern after it was used, and never reads it: a
+    # forward pass would hold batch * heads * pos * pos numbers a layer.
+    module._pattern = None  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager
