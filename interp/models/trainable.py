@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -15,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from interp.models.architectures import ARCHITECTURES, architecture_of
 from interp.models.hub import directory_of as directory_of
 from interp.models.tokenizer import load_tokenizer
-from interp.models.weight_files import locate_tensors
+from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.atomic import atomic_directory
 from interp.results.errors import CorruptFile, Unsupported
 
@@ -72,11 +73,12 @@ def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
     if report["missing_keys"]:
         raise CorruptFile(f"{directory} lacks the tensor {sorted(report['missing_keys'])[0]!r}")
     model = model.eval().to(device)
+    parameters = _named_as_in_files(model, directory)
     return TrainableModel(
         model=model,
         directory=directory,
-        parameters=_named_as_in_files(model, directory),
-        embeddings=_embeddings(model, directory),
+        parameters=parameters,
+        embeddings=_embeddings(model, parameters),
     )
 
 
@@ -98,30 +100,48 @@ def write_trained(trained: TrainableModel, out: Path, *, overwrite: bool = False
 
 
 def _named_as_in_files(model: PreTrainedModel, directory: Path) -> dict[str, nn.Parameter]:
-    """Parameters under the names in the files, where a bare trunk lacks the model's prefix."""
-    stored = locate_tensors(directory).keys()
+    """Parameters under the names in the files.
+
+    Transformers renames some tensors when it loads them (a bare trunk gains a prefix, GPT-NeoX's
+    `embed_out` becomes `lm_head`): those are known again by their values.
+    """
+    spans = locate_tensors(directory)
     prefix = f"{model.base_model_prefix}."
-    named = {}
+    named, unnamed = {}, {}
     for name, parameter in model.named_parameters():
-        found = next((n for n in (name, name.removeprefix(prefix)) if n in stored), None)
+        found = next((n for n in (name, name.removeprefix(prefix)) if n in spans), None)
         if found is None:
+            unnamed[name] = parameter
+        else:
+            named[found] = parameter
+    for name, parameter in unnamed.items():
+        same = [n for n in spans.keys() - named.keys() if _holds(spans[n], n, parameter)]
+        if len(same) != 1:
             raise Unsupported(
                 f"{directory} stores no tensor {name!r}: transformers rearranges this "
                 "architecture's weights when it loads them, so its entries cannot be named"
             )
-        named[found] = parameter
+        named[same[0]] = parameter
     return named
 
 
-def _embeddings(model: PreTrainedModel, directory: Path) -> frozenset[str]:
+def _holds(span: TensorSpan, name: str, parameter: nn.Parameter) -> bool:
+    if span.shape != tuple(parameter.shape):
+        return False
+    with safe_open(span.file, framework="pt") as file:
+        return torch.equal(file.get_tensor(name).float(), parameter.detach().cpu())
+
+
+def _embeddings(
+    model: PreTrainedModel, parameters: dict[str, nn.Parameter]
+) -> frozenset[str]:
     """Tables with a row a token or a position: no matrices that a layer computes with."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     with suppress(NotImplementedError):
         head = model.get_output_embeddings()
         if head is not None:
             tables.add(id(head.weight))
-    named = _named_as_in_files(model, directory)
-    return frozenset(name for name, parameter in named.items() if id(parameter) in tables)
+    return frozenset(name for name, parameter in parameters.items() if id(parameter) in tables)
 
 
 @contextmanager
