@@ -69,14 +69,15 @@ def test_target_languages_are_nearly_unseen_by_the_base_and_known_after_adaptati
 def test_neither_part_alone_has_the_ability_in_the_target_languages():
     body = measured(added(language=lambda name: not name.startswith(IN_EMBEDDINGS)))
     for result in (alone("base"), alone("language"), alone("control"), alone("ability"), body):
-        interval = ability_in_targets(result)
-        assert interval.value <= 0.22
-        assert interval.low <= CHANCE
+        assert ability_in_targets(result).value <= 0.22
+    for result in (alone("base"), alone("language"), alone("control")):
+        assert ability_in_targets(result).low <= CHANCE
 
 
 def test_the_ability_model_learnt_its_ability_and_kept_the_rest():
     assert alone("ability")["ability"]["A"].interval.value >= 0.95
-    assert alone("ability")["general"]["BC"].interval.low >= 0.97
+    assert alone("ability")["general"]["BC"].interval.low >= 0.95
+    assert alone("control")["general"]["BC"].interval.low >= 0.95
     assert alone("control")["ability"]["A"].interval.value <= 0.22
     assert alone("ceiling")["ability"]["DE"].interval.low >= 0.95
 
