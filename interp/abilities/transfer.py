@@ -14,18 +14,17 @@ from interp.abilities.compatibility import (
     check_same_tensors,
     check_tied,
     check_vocabulary,
-    is_float,
     vocabulary_tensors,
 )
-from interp.abilities.likeness import stream_similarity
 from interp.abilities.lineage import Lineage, known_ancestors
-from interp.abilities.merging import Merge, TensorTerms, write_merged
+from interp.abilities.merging import Merge, write_merged
 from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import Selection, SimilaritySupport, TransferRecipe
-from interp.abilities.similarity import Similarity, select_tensors
+from interp.abilities.similarity import Similarity
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory, check_absent
+from interp.abilities.transfer_plan import TransferPlan
 from interp.abilities.weights import AbilityWeights
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity, root_of, tensor_prefix
@@ -53,10 +52,25 @@ class Transferred:
     similarity: tuple[dict[str, Similarity], ...]
     """For every ability its tensors' likeness to the language weights; empty if none was needed."""
 
+    with_weights: tuple[int, ...]
+    """For every ability, how many tensors it has weights in."""
+
     @property
     def share_changed(self) -> float:
         """Entries that differ from the base, over all."""
         return self.changed / self.n if self.n else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; a cosine that is not defined is null."""
+        return {
+            "path": str(self.path),
+            "root": self.root,
+            "n": self.n,
+            "changed": self.changed,
+            "share_changed": self.share_changed,
+            "selected": [list(names) for names in self.selected],
+            "similarity": [similarity_rows(one) for one in self.similarity],
+        }
 
 
 def transfer(
@@ -114,7 +128,7 @@ def transfer(
     )
     with ExitStack() as files:
         models = [files.enter_context(Checkpoint(directory_of(ref))) for ref in (base, *languages)]
-        source = _Source(
+        plan = TransferPlan(
             base=models[0],
             abilities=[AbilityChunks(one, chunk=chunk) for one in abilities],
             languages=models[1:],
@@ -123,14 +137,14 @@ def transfer(
         )
         identities = [model_identity(model.directory, cache=hash_cache) for model in models]
         check_lineage(models[0], identities[0], abilities, force=force)
-        similarity = source.similarities(chunk=chunk, threads=threads)
-        selected = source.selected(similarity)
+        similarity = plan.similarities(chunk=chunk, threads=threads)
+        selected = plan.selected(similarity)
         model_files = ModelFiles(models[0], dtype=_format(dtype))
         merge = Merge(
             base=models[0],
-            abilities=source.abilities,
+            abilities=plan.abilities,
             languages=models[1:],
-            terms=source.terms(selected),
+            terms=plan.terms(selected),
             dtype=model_files.dtype,
             patched=_exact(recipe, abilities, identities[0], model_files),
             starts=model_files.starts,
@@ -156,63 +170,10 @@ def transfer(
         changed=changed,
         selected=selected,
         similarity=similarity,
+        with_weights=tuple(
+            sum(1 for count in one.counts_by_tensor().values() if count) for one in abilities
+        ),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """What is added, before it is decided where."""
-
-    base: Checkpoint
-    abilities: list[AbilityChunks]
-    languages: list[Checkpoint]
-    recipe: TransferRecipe
-    left_out: frozenset[str]
-
-    def similarities(self, *, chunk: int, threads: int) -> tuple[dict[str, Similarity], ...]:
-        """Every ability's likeness to the language weights, if the selection asks for it."""
-        recipe = self.recipe
-        if recipe.k2 >= 1.0 or recipe.select == "none" or not any(recipe.mu):
-            return tuple({} for _ in self.abilities)
-        languages = list(zip(recipe.mu, self.languages, strict=True))
-        return tuple(
-            stream_similarity(self.base, ability, languages, chunk=chunk, threads=threads)
-            for ability in self.abilities
-        )
-
-    def selected(self, similarity: Sequence[dict[str, Similarity]]) -> tuple[tuple[str, ...], ...]:
-        """The tensors that each ability is added to."""
-        recipe = self.recipe
-        return tuple(
-            select_tensors(
-                {name: one.cosine(recipe.sim_support) for name, one in alike.items()},
-                k2=recipe.k2,
-                select=recipe.select,
-                absolute=recipe.sim_absolute,
-                seed=recipe.seed,
-            )
-            if alike
-            else tuple(sorted(name for name, n in ability.weights.counts_by_tensor().items() if n))
-            for alike, ability in zip(similarity, self.abilities, strict=True)
-        )
-
-    def terms(self, selected: Sequence[Sequence[str]]) -> dict[str, TensorTerms]:
-        """The coefficients of every tensor."""
-        recipe = self.recipe
-        chosen = [set(names) - self.left_out for names in selected]
-        terms = {}
-        for name, span in self.base.spans.items():
-            if not is_float(span) or name in self.left_out:
-                continue
-            eta = recipe.eta if any(name in names for names in chosen) else recipe.eta_rest
-            terms[name] = TensorTerms(
-                gamma=tuple(
-                    gamma if name in names else 0.0
-                    for gamma, names in zip(recipe.gamma, chosen, strict=True)
-                ),
-                language=tuple(eta * mu for mu in recipe.mu),
-            )
-        return terms
 
 
 def _several(value: Any) -> list[Any]:

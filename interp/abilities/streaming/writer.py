@@ -74,9 +74,10 @@ class StagedDirectory:
             self._open_journal()
             for name, size in self.sizes.items():
                 self._files[name] = _open_sized(self.path / name, size)
-        except OSError as error:
+        except BaseException as error:
             self._close()
-            self._refuse_full_disk(error)
+            if isinstance(error, OSError):
+                self._refuse_full_disk(error)
             raise
         return self
 
