@@ -67,6 +67,7 @@ def sites(
 
     Example: interp model sites polyglot 'blocks.*.mlp.hook_post'
     """
+    _refuse_early(model, revision)
     from interp.models.load import load
     from interp.models.sites import available_sites, resolve_sites
 
@@ -104,6 +105,7 @@ def check(
 
     Example: interp model check polyglot/ability --dtype bfloat16
     """
+    _refuse_early(model, revision)
     import torch
 
     from interp.models.fidelity import check_fidelity
@@ -131,6 +133,13 @@ def check(
             f"{fidelity.stream[side]:.1e}  (logits against sdpa {sdpa})"
         )
     print(f"  the largest logit is {fidelity.largest_logit:.3g}")
+
+
+def _refuse_early(model: str, revision: str | None) -> None:
+    """Raise for a name that is nothing before torch is imported, which takes seconds."""
+    from interp.models.reference import resolve
+
+    resolve(model, revision=revision)
 
 
 def _as_json(site: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ costs no memory to speak of. Sequences are compared padded on the right and on t
 import copy
 import inspect
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from interp.results.errors import BadInput
 
-Side = Literal["left", "right"]
-_SIDES: tuple[Side, Side] = ("right", "left")
+Outputs = dict[str, list[Tensor]]
+_SIDES = ("right", "left")
 _WRAPPED = "._original_component"
 
 # Stack of blocks -> where transformers returns the stream before each of them.
@@ -67,13 +67,15 @@ def check_fidelity(
     """
     lengths = _lengths(tokens[:2], None if attention_mask is None else attention_mask[:2])
     padded = {side: _pad(tokens[:2], lengths, side) for side in _SIDES}
-    ours = {side: _of_bridge(bridge, *batch) for side, batch in padded.items()}
-    eager = {side: _of_twin(bridge, "eager", *batch) for side, batch in padded.items()}
-    sdpa = None
-    if type(bridge.original_model)._supports_sdpa:
+    ours: dict[str, Outputs] = {side: _of_bridge(bridge, *batch) for side, batch in padded.items()}
+    eager: dict[str, Outputs] = {
+        side: _of_twin(bridge, "eager", *batch) for side, batch in padded.items()
+    }
+    sdpa: dict[str, Outputs] | None = None
+    if getattr(bridge.original_model, "_supports_sdpa", False):
         sdpa = {side: _of_twin(bridge, "sdpa", *batch) for side, batch in padded.items()}
 
-    def worst(name: str, theirs: dict[Side, "dict[str, list[Tensor]]"]) -> dict[str, float]:
+    def worst(name: str, theirs: dict[str, Outputs]) -> dict[str, float]:
         return {s: _difference(ours[s][name], theirs[s][name], padded[s][1]) for s in _SIDES}
 
     return Fidelity(
@@ -98,7 +100,7 @@ def _lengths(tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch pos"] |
 
 
 def _pad(
-    tokens: Int[Tensor, "batch pos"], lengths: list[int], side: Side
+    tokens: Int[Tensor, "batch pos"], lengths: list[int], side: str
 ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
     """`tokens`, of which the first `lengths` are real, padded on `side`, and the mask."""
     padded, mask = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
@@ -112,7 +114,7 @@ def _pad(
 @torch.no_grad()
 def _of_bridge(
     bridge: TransformerBridge, tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch pos"]
-) -> dict[str, list[Tensor]]:
+) -> Outputs:
     wanted = [
         f"{stack}.{i}.hook_resid_pre" for stack in _STREAMS for i in range(bridge.cfg.n_layers)
     ]
@@ -131,7 +133,7 @@ def _of_twin(
     attention: str,
     tokens: Int[Tensor, "batch pos"],
     mask: Bool[Tensor, "batch pos"],
-) -> dict[str, list[Tensor]]:
+) -> Outputs:
     twin = plain_twin(bridge, attention=attention)
     inputs = {"input_ids": tokens, "attention_mask": mask.long()}
     if "position_ids" in inspect.signature(twin.forward).parameters:

@@ -89,7 +89,7 @@ def load(
     architecture = architecture_of(directory)
     model = _read_weights(directory, architecture, resolve_dtype(dtype), trust_remote_code)
     own = load_tokenizer(directory, trust_remote_code=trust_remote_code)
-    return _bridge(model.to(place), own, name=str(directory), reference=reference)
+    return _bridge(model, place, own, name=str(directory), reference=reference)
 
 
 def reference_of(bridge: TransformerBridge) -> ModelReference | None:
@@ -145,7 +145,7 @@ def _from_object(
             tokenizer.save_pretrained(temporary)
             tokenizer = Path(temporary)
         own = load_tokenizer(tokenizer) if tokenizer else None
-        return _bridge(model.eval().to(place), own, name=name, reference=None)
+        return _bridge(model.eval(), place, own, name=name, reference=None)
 
 
 def _read_weights(
@@ -176,7 +176,7 @@ def _read_weights(
             f"{directory} lacks {len(missing)} tensors that a {architecture} has, the first are "
             f"{', '.join(missing[:3])}; transformers would fill them with random numbers"
         )
-    return model.to(dtype).eval()
+    return model.eval()
 
 
 def _require_safetensors(directory: Path) -> None:
@@ -193,19 +193,21 @@ def _require_safetensors(directory: Path) -> None:
 
 def _bridge(
     model: PreTrainedModel,
+    place: torch.device,
     tokenizer: PreTrainedTokenizerBase | None,
     *,
     name: str,
     reference: ModelReference | None,
 ) -> TransformerBridge:
     has_bos = tokenizer is not None and tokenizer.bos_token_id is not None
+    model.to(place)  # pyright: ignore[reportArgumentType]
     with TemporaryDirectory() as temporary:
         stand_in = tokenizer or _stand_in(Path(temporary))
         bridge = TransformerBridge.boot_transformers(
             name,
             hf_model=model,
             tokenizer=stand_in,
-            device=str(model.device),
+            device=str(place),
             dtype=model.dtype,
         )
     repair_t5_blocks(bridge)

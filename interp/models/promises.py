@@ -48,7 +48,7 @@ def broken_promise(
             f"neurons: that tensor is {head}.{right}, the router's logits are "
             f"{block}.mlp.gate.hook_out{neurons}"
         )
-    if bridge.original_model.config.model_type == "bert" and leaf in _BERT:
+    if bridge.cfg.architecture == "BertForMaskedLM" and leaf in _BERT:
         holds, right, same = _BERT[leaf]
         return (
             f"{name} holds {holds} on BERT, not what its name says: that is {head}.{right}; "

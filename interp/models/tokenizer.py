@@ -147,8 +147,8 @@ def _meaning(path: Path) -> dict[str, Any]:
 def _special_ids(tokenizer: "PreTrainedTokenizerBase", declared: frozenset[int]) -> tuple[int, ...]:
     """All but the unknown token, which stands for text, unless it has another duty too."""
     duties = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    ids = {i for i in tokenizer.all_special_ids if i in declared}
-    return tuple(sorted(ids - ({tokenizer.unk_token_id} - set(duties))))
+    unknown = None if tokenizer.unk_token_id in duties else tokenizer.unk_token_id
+    return tuple(sorted(i for i in tokenizer.all_special_ids if i in declared and i != unknown))
 
 
 def _token_string(tokenizer: Any, token_id: int) -> str:
@@ -161,7 +161,7 @@ def _token_string(tokenizer: Any, token_id: int) -> str:
     return raw if "\ufffd" in text or not text else text
 
 
-def _own(token_id: int | None, declared: frozenset[int]) -> int | None:
+def _own(token_id: Any, declared: frozenset[int]) -> int | None:
     """`token_id` if the files declare it: a class default may name a token they do not hold."""
     return token_id if token_id in declared else None
 

@@ -187,7 +187,8 @@ def tiny_model_directory(
     **config: Any,
 ) -> Path:
     """Write `tiny_model(style)` as a Hugging Face directory with safetensors; returns it."""
-    model = tiny_model(style, seed=seed, **config).to(dtype)
+    model = tiny_model(style, seed=seed, **config)
+    model.to(dtype)  # pyright: ignore[reportArgumentType]
     model.save_pretrained(directory, max_shard_size=max_shard_size)
     if tokenizer:
         write_tokenizer(directory, d_vocab=model.config.vocab_size, adds_bos=adds_bos)

@@ -96,6 +96,16 @@ def test_the_weights_are_read_in_the_dtype_asked_for(model_directory: Directory)
         assert str(bridge.cfg.dtype) == str(*kinds)
 
 
+def test_rotary_frequencies_stay_exact_when_weights_are_rounded(model_directory: Directory):
+    exact, rounded = (
+        {n: b for n, b in load(str(path), dtype=dtype).original_model.named_buffers() if "inv" in n}
+        for path, dtype in ((model_directory("llama"), d) for d in ("float32", "bfloat16"))
+    )
+    assert exact
+    for name, buffer in exact.items():
+        assert torch.equal(buffer, rounded[name])
+
+
 def test_half_precision_on_disk_is_float32_by_default(tmp_path: Path):
     directory = tiny_model_directory("llama", tmp_path / "half", dtype=torch.float16)
     kinds = {p.dtype for p in load(str(directory)).original_model.parameters()}
