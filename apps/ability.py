@@ -35,15 +35,15 @@ def counted(path: str, digest: str) -> tuple[MaskLayout, NeuronCounts]:  # noqa:
 
 
 def show_table(entry: StudyEntry) -> None:
-    """The transfer table: statements, intervals plotted, the same tabulated."""
+    """The transfer table: intervals plotted, the same tabulated, what the table supports."""
     comparison = Comparison.load(entry.path)
-    for statement in comparison.statements:
-        note(statement)
     figure = stamped(transfer_figure(comparison), comparison.provenance)
     st.plotly_chart(
         figure, theme=None, alt="Accuracy of each model with its 95% interval; the table follows"
     )
     st.html(html_table(*table_of(comparison), numbers=range(1, 2 + len(comparison.columns))))
+    for statement in comparison.statements:
+        note(statement)
     titles = {row.key: row.title for row in comparison.rows}
     held = titles.get(comparison.reference, comparison.reference)
     lead(f"{NOTE} Blue: {held}, which the tests hold against the rest.")

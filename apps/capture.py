@@ -1,5 +1,7 @@
 """Activations: tokens coloured by one unit, and the contexts in which it is strongest."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +34,15 @@ from interp.plots.colors import symmetric_limit
 from interp.plots.provenance import stamped
 from interp.plots.tables import html_table
 from interp.plots.tokens import Context, context_table, scale_legend, token_strip, token_text
+from interp.results.errors import BadInput
 from interp.results.hashing import sha256_file
 from interp.results.study import Study, StudyEntry
 
 MAX_VALUES = 1 << 27
 """Activations read at most for a page; of larger stores the first rows, and the page says so."""
 MAX_TOKENS = 1024
-MAX_DOCUMENTS = 8
+MAX_DOCUMENTS = 40
+USUAL_TOKENS = 80
 FULL_COLOUR = 0.995
 N_CONTEXTS = 12
 CONTEXT = 12
@@ -105,6 +109,12 @@ class View:
         found = self.store.rows_at(self.site, rows)
         return self.scaled(found.reshape(len(rows), -1)[:, self.unit])
 
+    def colored(self, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """Token strings and values of rows that follow one another."""
+        start = int(rows[0])
+        ids = self.store.column("token", start, int(rows[-1]) + 1)
+        return self.text_of(ids[rows - start]), self.at(rows)
+
     def texts(self, start: int, stop: int) -> list[str]:
         """Token strings of rows, or ids where the model has no tokenizer."""
         return self.text_of(self.store.column("token", start, stop))
@@ -138,42 +148,55 @@ def show_documents(view: View) -> None:
     heading("In the text", level=2)
     spans = [entry.documents for entry in view.store.manifest.shards if entry.rows]
     first, last = min(low for low, _ in spans), max(high for _, high in spans)
+    each = max(view.store.n_rows // (last - first + 1), 1)
     document_box, count_box, legend_box = st.columns([1, 1, 3], vertical_alignment="bottom")
     with document_box:
         document = chosen_number("Document", first, last, key="document")
     with count_box:
-        count = chosen_number("How many", 1, MAX_DOCUMENTS, key="count")
+        usual = min(max(USUAL_TOKENS // each, 1), MAX_DOCUMENTS)
+        count = chosen_number("How many", 1, MAX_DOCUMENTS, key="count", usual=usual)
     with legend_box:
         st.html(scale_legend(view.limit, unit=view.scale))
-    for number in range(document, min(document + count, last + 1)):
-        with errors_in_place(f"Document {number}"):
-            show_document(view, number)
-
-
-def show_document(view: View, document: int) -> None:
-    """One document: coloured tokens and their table."""
-    rows = view.store.document_rows(document)
-    left_out = max(len(rows) - MAX_TOKENS, 0)
-    rows = rows[:MAX_TOKENS]
-    start, stop = int(rows[0]), int(rows[-1]) + 1
-    texts = view.text_of(view.store.column("token", start, stop)[rows - start])
-    values = view.at(rows)
     strip, table = st.columns([3, 2], gap="large")
-    with strip:
-        st.html(token_strip(texts, values, limit=view.limit))
-        if left_out:
-            lead(f"{left_out:,} more tokens of this document are not shown.")
-    with table:
-        st.dataframe(
-            {
-                "row": rows,
-                "token": [f'"{token_text(text)}"' for text in texts],
-                view.scale: values.round(3),
-            },
-            hide_index=True,
-            height=min(38 * (len(rows) + 1), 300),
-            alt=f"Every token of document {document} with its value",
-        )
+    with errors_in_place("The text"):
+        numbers = range(document, min(document + count, last + 1))
+        found = documents_rows(view.store, numbers)
+        with strip:
+            st.html("".join(token_strip(*view.colored(rows), limit=view.limit) for rows in found))
+        with table:
+            show_numbers(view, np.concatenate(found))
+
+
+def documents_rows(store: ActivationStore, numbers: Iterable[int]) -> list[np.ndarray]:
+    """The rows of each document that has any, MAX_TOKENS of them at most."""
+    found, left = [], MAX_TOKENS
+    for number in numbers:
+        with suppress(BadInput):  # documents of which no row was stored
+            rows = store.document_rows(number)[:left]
+            found.append(rows)
+            left -= len(rows)
+        if left == 0:
+            break
+    if not found:
+        raise BadInput("no row of these documents was stored: choose another")
+    return found
+
+
+def show_numbers(view: View, rows: np.ndarray) -> None:
+    """What is coloured, as a table."""
+    texts, values = view.colored(rows)
+    if len(rows) == MAX_TOKENS:
+        lead(f"The first {MAX_TOKENS:,} tokens.")
+    st.dataframe(
+        {
+            "row": rows,
+            "token": [f'"{token_text(text)}"' for text in texts],
+            view.scale: values.round(3),
+        },
+        hide_index=True,
+        height=min(36 * (len(rows) + 1), 330),
+        alt="Every token shown, with its value",
+    )
 
 
 def show_contexts(view: View) -> None:
@@ -258,12 +281,12 @@ def show_store(entry: StudyEntry) -> None:
         if store.n_rows == 0:
             return
         view = choose(store)
+        show_units(view)
         show_documents(view)
         with errors_in_place("The contexts"):
             show_contexts(view)
         with errors_in_place("The spread"):
             show_spread(view)
-            show_units(view)
         show_provenance(store.provenance)
 
 

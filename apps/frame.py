@@ -59,8 +59,13 @@ def lead(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A sentence worth seeing: a conclusion, or what to do."""
-    st.html(f'<div class="interp-note" role="note">{shown(text, limit=4000)}</div>')
+    """A conclusion, "what: this; that": what it is about in bold, each part on a line."""
+    head, _, rest = text.partition(": ")
+    parts = "".join(f"<li>{shown(part, limit=2000)}</li>" for part in rest.split("; ") if part)
+    st.html(
+        f'<div class="interp-note" role="note"><strong>{shown(head)}</strong>'
+        f"<ul style='margin:.2rem 0 0;padding-left:1.2rem'>{parts}</ul></div>"
+    )
 
 
 def problem(text: str) -> None:
@@ -102,15 +107,16 @@ def chosen_entry(study: Study, kind: Kind, *, label: str, key: str) -> StudyEntr
     return entry
 
 
-def chosen_number(label: str, low: int, high: int, *, key: str) -> int:
-    """A whole number from `low` to `high` that the reader, or the address, has chosen."""
+def chosen_number(label: str, low: int, high: int, *, key: str, usual: int | None = None) -> int:
+    """A whole number that the reader, or the address, has chosen; `usual`, or `low`, before."""
     # Streamlit fails on a number in the address that is too long to be one, and keeps the address
     # a session began with; so such a session leaves this number out of its address.
     unbound = f"{key}-unbound"
     if not re.fullmatch(r"-?\d{1,15}", st.query_params.get(key, "0")):
         del st.query_params[key]
         st.session_state[unbound] = True
+    start = low if usual is None else usual
     bind = None if unbound in st.session_state else "query-params"
     return int(
-        st.number_input(f"{label} ({low} to {high})", low, high, low, step=1, key=key, bind=bind)
+        st.number_input(f"{label} ({low} to {high})", low, high, start, step=1, key=key, bind=bind)
     )

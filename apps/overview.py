@@ -4,6 +4,7 @@ import streamlit as st
 from frame import errors_in_place, heading, lead, open_study, show_provenance
 
 from interp.abilities.mask import NeuronMask
+from interp.abilities.weights import AbilityWeights
 from interp.capture.store import ActivationStore
 from interp.evaluation.comparison import Comparison
 from interp.plots.tables import shown
@@ -32,6 +33,9 @@ def in_short(entry: StudyEntry) -> str:
     if entry.kind == "mask":
         mask = NeuronMask.load(entry.path)
         return f"{mask.count:,} of {mask.base.n:,} entries, a share of {mask.share:.3f}"
+    if entry.kind == "ability":
+        weights = AbilityWeights.load(entry.path)
+        return f"{weights.count:,} entries in {len(weights.tensors)} tensors"
     if entry.kind == "comparison":
         comparison = Comparison.load(entry.path)
         return f"{len(comparison.rows)} models on {len(comparison.item_ids):,} items"

@@ -48,7 +48,7 @@ def context_table(contexts: Sequence[Context], *, columns: Sequence[str], limit:
         for context in contexts
     )
     return (
-        '<table style="width:100%;border-collapse:collapse;font-size:.92rem">'
+        '<table style="border-collapse:collapse;font-size:.92rem">'
         f'<thead style="color:#4b5563"><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
 
