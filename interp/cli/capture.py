@@ -50,7 +50,7 @@ def capture(
     ] = None,
     shard_size: Annotated[
         str, typer.Option("--shard-size", help="About how large one file of the store is.")
-    ] = "64MiB",
+    ] = "32MiB",
     drop_special: Annotated[
         bool, typer.Option("--drop-special", help="Leave out BOS, EOS and the like.")
     ] = False,
@@ -85,7 +85,7 @@ def capture(
     from interp.capture.plan import plan_capture
     from interp.capture.run import execute
     from interp.corpus.sources import open_corpus
-    from interp.models.load import load
+    from interp.models.load import load, reference_of
 
     first = current_ranks().rank == 0
     bridge = load(
@@ -97,7 +97,7 @@ def capture(
     )
     tokens = open_corpus(
         corpus,
-        model,
+        reference_of(bridge),
         length=length,
         packing=packing,
         field=field,

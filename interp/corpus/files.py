@@ -6,6 +6,7 @@ passed over. Lines end at the newline character alone: other separators of Unico
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,7 @@ def _scan(
     path: Path, parse: "partial[Document]"
 ) -> tuple[Int[np.ndarray, " documents"], Int[np.ndarray, " documents"], str]:
     """Byte offset and line number of every document, and the file's SHA-256; parses each once."""
-    offsets, numbers = [], []
+    offsets, numbers = array("q"), array("q")
     digest = hashlib.sha256()
     position = 0
     with path.open("rb") as file:

@@ -20,7 +20,7 @@ def fetch(reference: ModelReference, *, trust_remote_code: bool = False) -> Mode
     Downloads config, tokenizer and safetensors only; Python files only with `trust_remote_code`.
     Raises BadInput in one line when the model, the revision or the network is not there.
     """
-    if reference.hub_id is None:
+    if reference.hub_id is None or reference.path is not None:
         return reference
     patterns = [*_FILES, *(["*.py"] if trust_remote_code else [])]
     path = _snapshot(reference.hub_id, reference.revision, patterns)

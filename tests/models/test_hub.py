@@ -7,12 +7,13 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from interp.corpus import open_corpus
 from interp.models.hub import fetch
 from interp.models.load import load, reference_of
 from interp.models.reference import resolve
 from interp.models.series import checkpoints
 from interp.results.errors import BadInput
-from tests.models import tiny_model_directory
+from tests.models import tiny_model_directory, write_tokenizer
 
 COMMITS = {"main": "a" * 40, "step20": "b" * 40, "step3": "c" * 40, "step100": "d" * 40}
 
@@ -54,6 +55,16 @@ def test_revisions_named_as_pythias_are_a_series_in_the_order_of_steps(cache: Pa
     for point in points:
         fetched = fetch(resolve(point.ref, revision=point.revision))
         assert fetched.revision == COMMITS[f"step{point.step}"]
+
+
+def test_a_corpus_reads_with_the_tokenizer_of_the_revision_that_was_loaded(cache: Path):
+    write_tokenizer(cache / "models--lab--tiny" / "snapshots" / COMMITS["step20"], adds_bos=True)
+    (cache / "text.txt").write_text("w5 w6")
+    reference = reference_of(load("lab/tiny@20"))
+    (batch,) = open_corpus(cache / "text.txt", reference, length=4).batches(1)
+    assert batch.tokens.tolist() == [[1, 5, 6, 2]]
+    (batch,) = open_corpus(cache / "text.txt", "lab/tiny", length=4).batches(1)
+    assert batch.tokens.tolist() == [[5, 6, 2, 0]]
 
 
 def test_a_model_that_is_not_in_the_cache_is_one_line_without_network(cache: Path):
