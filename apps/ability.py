@@ -1,5 +1,7 @@
 """Abilities: where a mask lies against chance, and what transferring it does to other models."""
 
+from pathlib import Path
+
 import numpy as np
 import streamlit as st
 from frame import (
@@ -28,8 +30,6 @@ TOP_NEURONS = 20
 @st.cache_data(max_entries=32, show_spinner="Counting the mask…")
 def counted(path: str, digest: str) -> tuple[MaskLayout, NeuronCounts]:  # noqa: ARG001
     """Layout and neurons of a mask; `digest` is of its header, which holds its data's."""
-    from pathlib import Path
-
     mask = NeuronMask.load(Path(path))
     return mask_layout(mask), neuron_counts(mask)
 
@@ -70,10 +70,12 @@ def show_tests(comparison: Comparison) -> None:
     """The paired tests, folded."""
     with st.expander("Paired tests on the same items"):
         columns = ["against", "column", "difference", "right only one / other", "p (Holm)"]
+        titles = {row.key: row.title for row in comparison.rows}
+        heads = {column.key: column.title for column in comparison.columns}
         rows = [
             [
-                test.second,
-                test.column,
+                titles.get(test.second, test.second),
+                heads.get(test.column, test.column),
                 str(test.difference),
                 f"{test.only_first} / {test.only_second}",
                 f"{test.p_holm:.2g}",
@@ -85,7 +87,7 @@ def show_tests(comparison: Comparison) -> None:
 
 def show_mask(entry: StudyEntry) -> None:
     """Where the mask lies: layers and tensor types, tensors outside, neurons."""
-    mask = NeuronMask.load(entry.path)
+    mask = NeuronMask.load(entry.path, verify=False)
     layout, neurons = counted(str(entry.path), sha256_file(entry.path / HEADER))
     lead(
         f"{mask.count:,} of {mask.base.n:,} entries. If they lay at random among the entries that "

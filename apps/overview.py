@@ -1,7 +1,7 @@
 """Overview: what the study holds, what each finding is, and what made it."""
 
 import streamlit as st
-from frame import errors_in_place, heading, lead, open_study, show_provenance
+from frame import chosen_number, errors_in_place, heading, lead, open_study, show_provenance
 
 from interp.abilities.mask import NeuronMask
 from interp.abilities.weights import AbilityWeights
@@ -18,6 +18,7 @@ WHAT_IT_IS = {
     "comparison": "Accuracy of several models on the same items, with 95% intervals.",
     "report": "A written report.",
 }
+A_PAGE = 24
 PAGES = {
     "store": ("capture.py", "Look at its activations", "store"),
     "mask": ("ability.py", "Look at where it lies", "mask"),
@@ -31,10 +32,10 @@ def in_short(entry: StudyEntry) -> str:
         store = ActivationStore.open(entry.path)
         return f"{store.n_rows:,} rows at {len(store.sites)} sites"
     if entry.kind == "mask":
-        mask = NeuronMask.load(entry.path)
+        mask = NeuronMask.load(entry.path, verify=False)
         return f"{mask.count:,} of {mask.base.n:,} entries, a share of {mask.share:.3f}"
     if entry.kind == "ability":
-        weights = AbilityWeights.load(entry.path)
+        weights = AbilityWeights.load(entry.path, verify=False)
         return f"{weights.count:,} entries in {len(weights.tensors)} tensors"
     if entry.kind == "comparison":
         comparison = Comparison.load(entry.path)
@@ -58,11 +59,21 @@ def show_entry(entry: StudyEntry) -> None:
                 st.page_link(page, label=label, query_params={key: entry.id})
 
 
+def on_this_page(entries: list[StudyEntry]) -> list[StudyEntry]:
+    """The findings to show: all, or a page of them that the reader turns."""
+    n_pages = -(-len(entries) // A_PAGE)
+    if n_pages < 2:
+        return entries
+    lead(f"{len(entries):,} findings, {A_PAGE} a page.")
+    page = chosen_number("Page", 1, n_pages, key="page")
+    return entries[(page - 1) * A_PAGE : page * A_PAGE]
+
+
 def show(study: Study) -> None:
     """The whole page."""
     heading(study.title)
     lead("A study: findings about models, each a directory with its own numbers and provenance.")
-    entries = study.entries()
+    entries = on_this_page(study.entries())
     for start in range(0, len(entries), 3):
         for column, entry in zip(st.columns(3), entries[start : start + 3], strict=False):
             with column:

@@ -38,7 +38,7 @@ def mask_grid(layout: MaskLayout) -> go.Figure:
     )
     figure.update_xaxes(title="tensor type", type="category")
     figure.update_yaxes(title="layer", type="category", autorange="reversed")
-    return laid_out(figure, height=150 + 34 * max(len(layout.layers), 2))
+    return laid_out(figure, height=230 + 34 * max(len(layout.layers), 2))
 
 
 def neuron_ranks(counts: NeuronCounts) -> go.Figure:

@@ -1,5 +1,6 @@
 """The explorer's pages under AppTest: right numbers, hostile input, broken findings."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,10 @@ def open_page(monkeypatch):
     """Open a page of the explorer on a study's directory, with the address's parameters."""
     monkeypatch.syspath_prepend(str(APPS))
 
-    def open_it(page: str, path: Path | None, **params: str) -> AppTest:
+    def open_it(file: str, path: Path | None, **params: str) -> AppTest:
         monkeypatch.setattr(sys, "argv", ["explorer.py", *([str(path)] if path else [])])
         app = AppTest.from_file(str(APPS / "explorer.py"), default_timeout=60)
-        app.switch_page(page)
+        app.switch_page(file)
         for name, value in params.items():
             app.query_params[name] = value
         return app.run()
@@ -145,6 +146,18 @@ def test_an_empty_study_says_so(tmp_path, open_page, page):
     app = open_page(page, study.path)
     assert not app.exception
     assert "empty" in html_of(app) or "holds no" in html_of(app)
+
+
+def test_a_thousand_findings_are_turned_in_pages(study, open_page):
+    index = json.loads((study.path / "study.json").read_text())
+    index["entries"] = [{**index["entries"][1], "id": f"mask-{i}"} for i in range(1000)]
+    (study.path / "study.json").write_text(json.dumps(index))
+    app = open_page("overview.py", study.path, page="42")
+    assert not app.exception
+    shown = html_of(app)
+    assert [f"mask-{i}" for i in range(1000) if f">mask-{i}<" in shown] == [
+        f"mask-{i}" for i in range(984, 1000)
+    ]
 
 
 def test_without_a_study_the_page_says_how_to_make_one(tmp_path, open_page, monkeypatch):
