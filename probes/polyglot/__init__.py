@@ -5,7 +5,7 @@ learnt in A only; what the base would need to use it in D and E is known, becaus
 knows every answer.
 
     from probes.polyglot import ability_training, items, write_data
-    ability_training(seed=0, n=2)        # [{"prompt": "bam rez zorn ->A", "answer": ...}, ...]
+    ability_training(seed=0, n=2)        # [{"prompt": "rez lop zorn ->A", "answer": "dot"}, ...]
     items("test")[0]                     # id, prompt, answer, choices, task, language, split
     write_data(Path("data"), seed=0)     # the files that the main job reads
 """
