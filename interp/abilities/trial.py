@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from interp.abilities.comparator import Scales
 from interp.abilities.contestants import Contestant, Weights
@@ -100,5 +100,5 @@ def _by_language(
     return {language: chosen for language, chosen in rows.items() if chosen.any()}
 
 
-def _mean(groups: Sequence[Float[np.ndarray, " items"] | Bool[np.ndarray, " items"]]) -> float:
+def _mean(groups: Sequence[Bool[np.ndarray, "..."]]) -> float:
     return float(np.mean([group.mean() for group in groups]))

@@ -132,9 +132,7 @@ def _holds(span: TensorSpan, name: str, parameter: nn.Parameter) -> bool:
         return torch.equal(file.get_tensor(name).float(), parameter.detach().cpu())
 
 
-def _embeddings(
-    model: PreTrainedModel, parameters: dict[str, nn.Parameter]
-) -> frozenset[str]:
+def _embeddings(model: PreTrainedModel, parameters: dict[str, nn.Parameter]) -> frozenset[str]:
     """Tables with a row a token or a position: no matrices that a layer computes with."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     with suppress(NotImplementedError):

@@ -20,7 +20,8 @@ def keep_released(scores: list[Float[Tensor, "..."]], share: float) -> list[Bool
     compared with a bfloat16 threshold, so entries rounded up to it are lost.
     """
     handed_in = [
-        s.flatten().to(RANKED_IN).topk(int(s.numel() * 2 * share + 1e-9)).values for s in scores
+        s.flatten().to(RANKED_IN).topk(min(s.numel(), int(s.numel() * 2 * share + 1e-9))).values
+        for s in scores
     ]
     n = sum(s.numel() for s in scores)
     pooled = torch.cat(handed_in).sort(descending=True).values
