@@ -9,8 +9,8 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-# Batch and pos of the two passes: an axis is one of tokens if it follows them.
-_SHAPES = ((2, 3), (3, 4))
+SHAPES = ((2, 3), (3, 4))
+"""Batch and pos of the two passes: an axis is one of tokens if it follows them."""
 # Marks our hooks, so that taking them off leaves the caller's.
 _LEVEL = -1
 
@@ -43,7 +43,7 @@ def observe(bridge: TransformerBridge) -> dict[int, Observed]:
 
     Leaves the caller's hooks where they are, and the model as it was.
     """
-    first, second = (_run(bridge, *shape) for shape in _SHAPES)
+    first, second = (_run(bridge, *shape) for shape in SHAPES)
     return {hook: _observed(hook, first[hook], second[hook]) for hook in first if hook in second}
 
 
@@ -78,7 +78,7 @@ def _hooked(bridge: TransformerBridge, note: object) -> Iterator[None]:
 
 
 def _observed(hook: int, first: _Sighting, second: _Sighting) -> Observed:
-    shape, flattened, has_tokens = _entry_shape(
+    shape, flattened, has_tokens = entry_shape(
         tuple(first.tensor.shape), tuple(second.tensor.shape)
     )
     return Observed(
@@ -91,11 +91,11 @@ def _observed(hook: int, first: _Sighting, second: _Sighting) -> Observed:
     )
 
 
-def _entry_shape(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[tuple[int, ...], bool, bool]:
+def entry_shape(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[tuple[int, ...], bool, bool]:
     """Shape of one token's entry, whether batch and pos are flattened, whether there is one."""
-    if (one[:2], two[:2]) == _SHAPES and one[2:] == two[2:]:
+    if (one[:2], two[:2]) == SHAPES and one[2:] == two[2:]:
         return one[2:], False, True
-    flat = tuple(batch * pos for batch, pos in _SHAPES)
+    flat = tuple(batch * pos for batch, pos in SHAPES)
     if (one[:1], two[:1]) == ((flat[0],), (flat[1],)) and one[1:] == two[1:]:
         return one[1:], True, True
     return one, False, False

@@ -72,9 +72,10 @@ def test_a_document_of_exactly_one_row_fills_one_row():
 
 def test_a_prefix_belongs_to_the_document_that_follows_and_a_separator_to_the_one_before():
     frame = Frame((1,), (), (2,))
-    rows = list(pack(as_documents([[5, 6], [7, 8]]), length=4, frame=frame))
-    assert [row.tokens.tolist() for row in rows] == [[1, 5, 6, 2], [1, 7, 8, 2]]
-    assert [row.document.tolist() for row in rows] == [[0, 0, 0, 0], [1, 1, 1, 1]]
+    rows = list(pack(as_documents([[5], [7, 8, 9]]), length=5, frame=frame))
+    assert [row.tokens.tolist() for row in rows] == [[1, 5, 2, 7, 8], [1, 9, 2]]
+    assert [row.document.tolist() for row in rows] == [[0, 0, 0, 1, 1], [1, 1, 1]]
+    assert [row.labels[0].tolist() for row in rows] == [[0, 0, 0, 10, 10], [10, 10, 10]]
 
 
 @pytest.mark.parametrize("arrange", [pack, one_a_row])

@@ -35,6 +35,7 @@ HOSTILE = [
     "e" + "\u0301" * 3000,
     "=cmd|' /C calc'!A0",
     "\x1b]0;title\x07\x1b[2J",
+    "  spaces around \t",
     "tab\tand\x0bvertical\x0cfeed\x85next",
     "\ufeffmark inside",
     "😀 👩‍👩‍👧 中文 עברית",
