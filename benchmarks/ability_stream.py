@@ -296,7 +296,6 @@ def measure(benchmark: Benchmark, arguments: Namespace, work: Path) -> None:
         f"  inputs made in {made - start:.1f} s, mask located in {time.perf_counter() - made:.1f} s"
     )
     sides = Sides(benchmark, work, arguments)
-    sides.ours()
     times = interleave({"ours": sides.ours, "copy": sides.copy}, repeats=arguments.repeats)
     benchmark.say_sides({**times, "hashing, once": sides.hash_s[:1]}, unit="s")
     benchmark.finish(

@@ -1,7 +1,6 @@
 """What a mask, ability weights or a model that we wrote hold: counts by tensor type and layer."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from interp.abilities.lineage import FILE, Lineage
 from interp.abilities.mask import SCHEMA as MASK_SCHEMA
 from interp.abilities.mask import NeuronMask
-from interp.abilities.similarity import tensor_type
+from interp.abilities.mask_layout import tensor_place
 from interp.abilities.support import Support
 from interp.abilities.weights import SCHEMA as ABILITY_SCHEMA
 from interp.abilities.weights import AbilityWeights
@@ -20,7 +19,6 @@ from interp.models.identity import ModelIdentity, model_identity
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.finding import HEADER, read_header
 
-_LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 _PIECE = 1 << 22
 
 
@@ -53,7 +51,7 @@ class Summary:
     patches: int
     """Entries restored bit for bit, because the sum would miss them."""
     by_type: dict[str, Count]
-    """By tensor name with the layer left open."""
+    """By kind of tensor within a layer, or by name outside of the layers."""
     by_layer: dict[str, Count]
     """By layer index; "-" for tensors of no layer."""
 
@@ -141,7 +139,7 @@ def _count(
             norm=None if square is None else square**0.5,
         )
 
-    by_layer = grouped(layer_of)
+    by_layer = grouped(_layer)
     return Summary(
         kind=kind,
         path=str(path),
@@ -149,15 +147,18 @@ def _count(
         recipe=recipe,
         total=counted(list(supports), base.n),
         patches=patches,
-        by_type=grouped(tensor_type),
+        by_type=grouped(_type),
         by_layer=dict(sorted(by_layer.items(), key=lambda item: (len(item[0]), item[0]))),
     )
 
 
-def layer_of(name: str) -> str:
-    """The layer index in a tensor's name, "-" where there is none."""
-    found = _LAYER.search(name)
-    return found[1] if found else "-"
+def _layer(name: str) -> str:
+    layer, _ = tensor_place(name)
+    return "-" if layer is None else str(layer)
+
+
+def _type(name: str) -> str:
+    return tensor_place(name)[1]
 
 
 def _square_norm(delta: np.ndarray) -> float:

@@ -8,8 +8,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,23 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from interp.abilities.recipe import Selection
-
-
-@dataclass(frozen=True, kw_only=True)
-class Similarity:
-    """Cosine between ability and language weights of one tensor."""
-
-    on_mask: float
-    """Over the entries of the ability alone; NaN where either side is zero there."""
-    on_all: float
-    """Over the whole tensor; NaN where either side is zero. A tensor with few entries is near 0
-    here by construction: the size is at most sqrt(energy_inside)."""
-    energy_inside: float
-    """Share of the language weights' squared norm that lies on the ability's entries."""
-
-    def cosine(self, support: Literal["mask", "all"]) -> float:
-        """The cosine over the support asked for."""
-        return self.on_mask if support == "mask" else self.on_all
+from interp.abilities.transferred import Similarity
 
 
 class Moments(NamedTuple):

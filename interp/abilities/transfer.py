@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.merging import Merge, write_merged
 from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import Selection, SimilaritySupport, TransferRecipe
-from interp.abilities.similarity import Similarity
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory, check_absent
 from interp.abilities.transfer_plan import TransferPlan
+from interp.abilities.transferred import Transferred
 from interp.abilities.weights import AbilityWeights
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity, root_of, tensor_prefix
@@ -36,49 +35,12 @@ from interp.results.provenance import Provenance
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transferred:
-    """A model that was written, and what makes it differ from its base."""
-
-    path: Path
-    root: str
-    """Root hash of its weights."""
-    n: int
-    """Entries in all."""
-    changed: int
-    """Entries that differ from the base."""
-    selected: tuple[tuple[str, ...], ...]
-    """For every ability the tensors it was added to, of those it has weights in."""
-    similarity: tuple[dict[str, Similarity], ...]
-    """For every ability its tensors' likeness to the language weights; empty if none was needed."""
-
-    with_weights: tuple[int, ...]
-    """For every ability, how many tensors it has weights in."""
-
-    @property
-    def share_changed(self) -> float:
-        """Entries that differ from the base, over all."""
-        return self.changed / self.n if self.n else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object; a cosine that is not defined is null."""
-        return {
-            "path": str(self.path),
-            "root": self.root,
-            "n": self.n,
-            "changed": self.changed,
-            "share_changed": self.share_changed,
-            "selected": [list(names) for names in self.selected],
-            "similarity": [similarity_rows(one) for one in self.similarity],
-        }
-
-
 def transfer(
     base: str | Path,
     weights: AbilityWeights | str | Path | Sequence[AbilityWeights | str | Path],
     out: str | Path,
     *,
-    language: str | Path | Sequence[str | Path] = (),
+    language: str | Path | Sequence[str | Path] | None = None,
     mu: float | Sequence[float] = 1.0,
     gamma: float | Sequence[float] = 1.0,
     eta: float = 1.0,
@@ -111,7 +73,7 @@ def transfer(
     tensors do not fit or a sum overflows, CorruptFile on NaN, infinity or a truncated shard,
     BadInput if `out` exists and not `overwrite`, Incomplete when the disk is full.
     """
-    out = Path(out)
+    out, out_format = Path(out), _format(dtype)
     check_absent(out, replace=overwrite)
     abilities = [_opened(one) for one in _several(weights)]
     languages = _several(language)
@@ -139,30 +101,20 @@ def transfer(
         check_lineage(models[0], identities[0], abilities, force=force)
         similarity = plan.similarities(chunk=chunk, threads=threads)
         selected = plan.selected(similarity)
-        model_files = ModelFiles(models[0], dtype=_format(dtype))
-        merge = Merge(
-            base=models[0],
-            abilities=plan.abilities,
-            languages=models[1:],
-            terms=plan.terms(selected),
-            dtype=model_files.dtype,
-            patched=_exact(recipe, abilities, identities[0], model_files),
-            starts=model_files.starts,
-        )
-        made_by = _made_by(recipe, abilities, identities, merge)
-        staged = StagedDirectory(
+        model_files = ModelFiles(models[0], dtype=out_format)
+        exact = _exact(recipe, abilities, identities[0], model_files)
+        merge = plan.merge(selected, model_files, patched=exact)
+        root, changed = _write_model(
             out,
-            job=sha256_json({**made_by, "chunk": chunk}),
-            sizes=model_files.sizes,
+            merge,
+            model_files,
+            base=identities[0],
+            made_by=_made_by(recipe, abilities, identities, merge),
             replace=overwrite,
+            chunk=chunk,
+            threads=threads,
             sync_every=sync_every,
         )
-        with staged:
-            model_files.write_heads(staged)
-            root, changed = _write(staged, merge, chunk=chunk, threads=threads)
-            model_files.write_companions(staged.path)
-            _lineage(root, identities[0], models[0], made_by).save(staged.path)
-            staged.publish()
     return Transferred(
         path=out,
         root=root,
@@ -177,6 +129,8 @@ def transfer(
 
 
 def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -272,7 +226,38 @@ def _made_by(
     }
 
 
-def _write(staged: StagedDirectory, merge: Merge, *, chunk: int, threads: int) -> tuple[str, int]:
+def _write_model(
+    out: Path,
+    merge: Merge,
+    files: ModelFiles,
+    *,
+    base: ModelIdentity,
+    made_by: dict[str, Any],
+    replace: bool,
+    chunk: int,
+    threads: int,
+    sync_every: int,
+) -> tuple[str, int]:
+    """Write the whole directory; the root hash of its weights, and how many entries changed."""
+    staged = StagedDirectory(
+        out,
+        job=sha256_json({**made_by, "chunk": chunk}),
+        sizes=files.sizes,
+        replace=replace,
+        sync_every=sync_every,
+    )
+    with staged:
+        files.write_heads(staged)
+        root, changed = _write_tensors(staged, merge, chunk=chunk, threads=threads)
+        files.write_companions(staged.path)
+        _lineage(root, base, merge.base, made_by).save(staged.path)
+        staged.publish()
+    return root, changed
+
+
+def _write_tensors(
+    staged: StagedDirectory, merge: Merge, *, chunk: int, threads: int
+) -> tuple[str, int]:
     """Write every tensor; the root hash of what was written, and how many entries changed."""
     changed = 0
     digests = {
@@ -298,14 +283,3 @@ def _lineage(root: str, base: ModelIdentity, model: Checkpoint, made_by: dict[st
             settings=made_by,
         ),
     )
-
-
-def similarity_rows(similarity: dict[str, Similarity]) -> list[dict[str, Any]]:
-    """One row a tensor, for a table or JSON; what was not measured is None."""
-    return [
-        {
-            "tensor": name,
-            **{key: None if value != value else value for key, value in asdict(one).items()},
-        }
-        for name, one in similarity.items()
-    ]

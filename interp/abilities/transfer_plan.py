@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from interp.abilities.ability_chunks import AbilityChunks
 from interp.abilities.compatibility import is_float
 from interp.abilities.likeness import stream_similarity
-from interp.abilities.merging import TensorTerms
+from interp.abilities.merging import Merge, TensorTerms
+from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import TransferRecipe
 from interp.abilities.similarity import Similarity, select_tensors
 from interp.abilities.streaming.checkpoint import Checkpoint
@@ -66,3 +67,17 @@ class TransferPlan:
                 language=tuple(eta * mu for mu in recipe.mu),
             )
         return terms
+
+    def merge(
+        self, selected: Sequence[Sequence[str]], files: ModelFiles, *, patched: bool
+    ) -> Merge:
+        """The sum to write, once it is known which tensors are selected."""
+        return Merge(
+            base=self.base,
+            abilities=self.abilities,
+            languages=self.languages,
+            terms=self.terms(selected),
+            dtype=files.dtype,
+            patched=patched,
+            starts=files.starts,
+        )

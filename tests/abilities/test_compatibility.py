@@ -191,16 +191,13 @@ def test_a_sum_too_large_for_the_format(tmp_path):
     assert read_model(tmp_path / "wide")["w.weight"].tolist() == [1.0, 69984.0]
 
 
-TIED = {"tie_word_embeddings": True}
-
-
 def tied_models(tmp_path, *, split=False):
     for i, name in enumerate(["base", "ability", "language"]):
         tensors = near(random_tensors(0), i)
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
         if split and name == "language":
             tensors["lm_head.weight"][3, 3] += 1
-        write_model(tmp_path / name, tensors, **TIED)
+        write_model(tmp_path / name, tensors, tie_word_embeddings=True)
 
 
 def test_a_tied_pair_stored_twice_stays_equal(tmp_path):
@@ -226,7 +223,7 @@ def test_a_tied_head_that_is_not_in_the_file_is_changed_through_the_embedding(tm
     for i, name in enumerate(["base", "ability"]):
         tensors = near(random_tensors(0), i)
         del tensors["lm_head.weight"]
-        write_model(tmp_path / name, tensors, **TIED)
+        write_model(tmp_path / name, tensors, tie_word_embeddings=True)
     weights = extract(tmp_path / "base", tmp_path / "ability", tmp_path / "weights")
     made = transfer(tmp_path / "base", weights, tmp_path / "out")
     assert made.root == model_identity(tmp_path / "ability").root

@@ -228,4 +228,7 @@ def _swap_in(directory: Path, out: Path) -> None:
     old = out.with_name(f"{out.name}.old-{directory.name[-12:]}")
     out.rename(old)
     directory.rename(out)
-    shutil.rmtree(old)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink()
