@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from transformers.utils.logging import disable_progress_bar
 
-import interp.models
+from interp.models import reference
 from interp.results.atomic import write_json
 from interp.results.hashing import sha256_file
 from probes.polyglot.accuracy import accuracies, accuracies_json
@@ -25,7 +25,7 @@ from probes.polyglot.languages import CHANCE, LANGUAGES, NUMBERS, OPERATIONS, tr
 from probes.polyglot.model import read_model
 from probes.polyglot.recipe import VARIANTS
 
-BUNDLED = Path(interp.models.__file__).parent / "bundled" / "polyglot"
+BUNDLED = reference.BUNDLED / "polyglot"
 
 WHAT = {
     "base": "general operations: A, B and C well, D and E nearly unseen; never the ability",
