@@ -88,6 +88,7 @@ def _store_header(path: Path, words: Sequence[str] | None) -> StoreHeader:
         columns=dict(COLUMNS),
         asked=1000,
         batch_size=2,
+        sequences_per_forward=2,
         sequences_per_shard=6,
         length=LENGTH,
         drop_special=False,
