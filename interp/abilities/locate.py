@@ -35,11 +35,11 @@ _DATA = {"change", "general_change", "gradients", "inputs"}
 
 def locate(
     base: str | Path,
-    examples: Path,
+    examples: str | Path,
     *,
     locator: str = "change",
     share: float = 0.05,
-    general: Path | None = None,
+    general: str | Path | None = None,
     scope: Scope = "global",
     rank_embeddings: bool = False,
     level: str = "entry",
@@ -59,8 +59,8 @@ def locate(
     directory = directory_of(base)
     trained = read_trainable(directory, device=device)
     tokenizer = trained.tokenizer()
-    data = read_examples(examples, tokenizer)
-    of_general = None if general is None else read_examples(general, tokenizer)
+    data = read_examples(Path(examples), tokenizer)
+    of_general = None if general is None else read_examples(Path(general), tokenizer)
     recipe = replace(training, freeze_embeddings=not rank_embeddings)
     names = [
         n for n in sorted(trained.parameters) if rank_embeddings or n not in trained.embeddings

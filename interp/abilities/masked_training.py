@@ -52,8 +52,8 @@ class TrainingRecipe:
 
 def train_ability(
     base: str | Path,
-    examples: Path,
-    out: Path,
+    examples: str | Path,
+    out: str | Path,
     *,
     mask: NeuronMask | None = None,
     recipe: TrainingRecipe | None = None,
@@ -66,14 +66,15 @@ def train_ability(
     Mismatch if the mask was made for another model, BadInput if `out` exists.
     """
     recipe = recipe or TrainingRecipe()
-    directory = directory_of(base)
+    directory, examples, out = directory_of(base), Path(examples), Path(out)
     if out.exists() and not overwrite:
         raise BadInput(f"{out} exists: choose another place, or pass --overwrite to replace it")
     if mask is not None:
         check_mask(mask, directory)
     trained = read_trainable(directory, device=device)
     data = read_examples(examples, trained.tokenizer())
-    what = "training" if mask is None else f"training {mask.count:,} entries"
+    entries = "" if mask is None else f" {mask.count:,} entries"
+    what = f"training{entries} on {examples.stem}"
     with progress(what, total=recipe.steps, unit="steps") as advance:
         train_model(trained, data, mask=mask, recipe=recipe, on_progress=advance)
     made_from = model_identity(directory).root

@@ -47,7 +47,7 @@ class TrainableModel:
 
 
 def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
-    """The decoder in `directory`, in float32 whatever it is stored in.
+    """The decoder in `directory`, in float32 whatever it is stored in, on `device` (as `load`).
 
     Raises Unsupported unless it is a decoder we load, CorruptFile if tensors are missing.
     """
@@ -72,7 +72,7 @@ def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
     model, report = loaded
     if report["missing_keys"]:
         raise CorruptFile(f"{directory} lacks the tensor {sorted(report['missing_keys'])[0]!r}")
-    model = model.eval().to(device)
+    model = model.eval().to(_place(device))
     parameters = _named_as_in_files(model, directory)
     return TrainableModel(
         model=model,
@@ -97,6 +97,15 @@ def write_trained(trained: TrainableModel, out: Path, *, overwrite: bool = False
             if file.is_file() and not there and file.name.endswith(_COMPANIONS):
                 shutil.copyfile(file, directory / file.name)
         yield directory
+
+
+def _place(device: str) -> torch.device:
+    if device == "cpu":
+        return torch.device("cpu")
+    # Brings the bridge along, which takes seconds to import and is not needed otherwise.
+    from interp.models.load import resolve_device
+
+    return resolve_device(device)
 
 
 def _named_as_in_files(model: PreTrainedModel, directory: Path) -> dict[str, nn.Parameter]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed
-import torch.multiprocessing
 from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from interp.abilities.lineage import Lineage
@@ -30,6 +30,7 @@ from interp.results.provenance import Provenance
 from tests.abilities.learning import small_llama, some_examples, write_examples
 from tests.models import tiny_model, tiny_model_directory
 
+ONE_LAYER = {"llama": {"num_hidden_layers": 1}, "gpt2": {"n_layer": 1}}
 RECIPE = TrainingRecipe(steps=100, lr=1e-2, batch_size=16, warmup=10)
 
 
@@ -84,7 +85,9 @@ def assert_complement_kept(
 def test_every_bit_outside_the_mask_is_as_before_after_100_steps(
     style: str, weight_decay: float, dtype: torch.dtype
 ) -> None:
-    model, start = (tiny_model(style, n_layer=1, num_hidden_layers=1).to(dtype) for _ in range(2))
+    model, start = (tiny_model(style, **ONE_LAYER[style]) for _ in range(2))
+    for each in (model, start):
+        torch.nn.Module.to(each, dtype)
     masks = random_masks(model, 0.2)
     entries = PackedEntries(dict(model.named_parameters()), masks)
     recipe = TrainingRecipe(steps=100, lr=1e-2, warmup=10, weight_decay=weight_decay, clip_norm=1.0)
@@ -188,9 +191,7 @@ def _rank(rank: int, file: str, out: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_hold_the_same_weights_and_keep_the_complement(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(
-        _rank, args=(str(tmp_path / "store"), str(tmp_path)), nprocs=2, join=True
-    )
+    spawn(_rank, args=(str(tmp_path / "store"), str(tmp_path)), nprocs=2, join=True)
     first, second = (load_file(tmp_path / str(rank)) for rank in range(2))
     start = tiny_model("llama")
     masks = random_masks(start, 0.2)
