@@ -1,5 +1,6 @@
 """What a capture will take: bytes on disk, and bytes of memory against a budget."""
 
+import ctypes
 import json
 import re
 import resource
@@ -78,6 +79,17 @@ def resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def release_free_memory() -> None:
+    """Hand memory that the C allocator keeps for later back to the system, where glibc is.
+
+    Large tensors of different sizes, made and freed in turn, leave holes that the next batch cannot
+    use: without this a capture grows to several times what it ever holds.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 class PeakTensorBytes(TorchDispatchMode):
     """The most bytes that tensors made inside the block held at once.
 
@@ -132,28 +144,28 @@ class MemoryPlan:
     captured_per_sequence: int
     """Float32 rows of all sites."""
     shard: int
-    """The shard in the making."""
+    """The shard in the making; while it grows, an old and a new copy may live side by side."""
 
-    def needed(self, batch_size: int, queue_depth: int) -> int:
-        """Peak bytes above the loaded model; a batch is in the forward pass, others wait."""
-        # One batch being read, one being written, `queue_depth` waiting.
-        captured = self.captured_per_sequence * batch_size * (queue_depth + 2)
-        # Appending to a shard may move it: old and new copy live side by side for a moment.
-        return self.forward_per_sequence * batch_size + captured + 2 * self.shard + _SLACK
+    def needed(self, sequences: int, queue_depth: int) -> int:
+        """Peak bytes above the loaded model, with `sequences` in one forward pass."""
+        # One lot of rows being read, one being written, `queue_depth` waiting.
+        captured = self.captured_per_sequence * sequences * (queue_depth + 2)
+        # The holes between live tensors take about as much again.
+        return 2 * self.forward_per_sequence * sequences + captured + 2 * self.shard + _SLACK
 
-    def queue_depth(self, batch_size: int, memory: int | None, resident: int) -> int:
-        """How many batches may wait under `memory` (None: two); BadInput if not even one may."""
+    def queue_depth(self, sequences: int, memory: int | None, resident: int) -> int:
+        """How many forwards' rows may wait (two without `memory`); BadInput if not even one's."""
         if memory is None:
             return 2
         for depth in (4, 3, 2, 1):
-            if resident + self.needed(batch_size, depth) <= memory:
+            if resident + self.needed(sequences, depth) <= memory:
                 return depth
-        fits = [n for n in range(1, batch_size) if resident + self.needed(n, 1) <= memory]
+        fits = [n for n in range(1, sequences) if resident + self.needed(n, 1) <= memory]
         advice = f"--batch-size {fits[-1]} fits" if fits else "not even a batch of one fits"
         raise BadInput(
             f"a memory budget of {show_bytes(memory)} is too small: the process holds "
-            f"{show_bytes(resident)} already and batches of {batch_size} sequences need "
-            f"{show_bytes(self.needed(batch_size, 1))} more; {advice}"
+            f"{show_bytes(resident)} already and forward passes of {sequences} sequences "
+            f"need {show_bytes(self.needed(sequences, 1))} more; {advice}"
         )
 
 

@@ -40,6 +40,8 @@ class StoreHeader:
     asked: int
     """Tokens asked for; padding is no token."""
     batch_size: int
+    sequences_per_forward: int
+    """How many sequences one forward pass takes; it decides how the last bits round."""
     sequences_per_shard: int
     """A multiple of batch_size, so that shards begin where batches begin."""
     length: int
@@ -82,6 +84,7 @@ class StoreHeader:
             "columns": self.columns,
             "asked": self.asked,
             "batch_size": self.batch_size,
+            "sequences_per_forward": self.sequences_per_forward,
             "sequences_per_shard": self.sequences_per_shard,
             "length": self.length,
             "drop_special": self.drop_special,

@@ -24,10 +24,12 @@ from interp.results.errors import BadInput, Unsupported
 from interp.results.hashing import sha256_bytes
 from interp.results.provenance import Provenance
 
-SHARD_BYTES = 64 << 20
+SHARD_BYTES = 32 << 20
 _PROBED_SEQUENCES = 2
 _CHECKED_POSITIONS = 128
 """Of the two sequences of the fidelity check, which holds their logits several times over."""
+_CPU_TOKENS_PER_FORWARD = 512
+"""GPT-2 small runs a tenth faster with 512 than with 2048, in a quarter of the memory."""
 _COUNTED_TOKENS = 1 << 21
 
 
@@ -82,6 +84,7 @@ def plan_capture(
         columns=columns,
         asked=max_tokens,
         batch_size=batch_size,
+        sequences_per_forward=_sequences_per_forward(model, batch_size, corpus.length),
         sequences_per_shard=batch_size,
         length=corpus.length,
         drop_special=drop_special,
@@ -120,6 +123,14 @@ def _label_columns(batch: TokenBatch) -> dict[str, str]:
     if taken:
         raise BadInput(f"a label is called {taken[0]!r}, as a column of every store: rename it")
     return {name: str(label.dtype) for name, label in batch.labels.items()}
+
+
+def _sequences_per_forward(model: TransformerBridge, batch_size: int, length: int) -> int:
+    """All of a batch on an accelerator; on a CPU so few that what a layer makes stays in cache."""
+    device = next(model.original_model.parameters()).device
+    if device.type != "cpu":
+        return batch_size
+    return min(batch_size, max(_CPU_TOKENS_PER_FORWARD // length, 1))
 
 
 def _vocabulary(corpus: Corpus) -> bytes | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from interp.capture.budget import keep_budget
+from interp.capture.budget import keep_budget, release_free_memory
 from interp.capture.distributed import Ranks
 from interp.capture.forward import SiteReader
 from interp.capture.header import StoreHeader
@@ -81,8 +81,15 @@ class _Run:
             self._writer.begin(self.shard, max_rows=min(left, most))
         mask = batch.attention_mask[:fed]
         keep = real[:fed] & ~batch.special[:fed] if self._header.drop_special else real[:fed]
-        rows = self._reader.read(batch.tokens[:fed], mask, keep)
-        self._writer.append(rows, _columns(batch, keep, self._header.columns))
+        columns = _columns(batch, keep, self._header.columns)
+        done = 0
+        for start in range(0, fed, self._header.sequences_per_forward):
+            part = slice(start, min(start + self._header.sequences_per_forward, fed))
+            rows = self._reader.read(batch.tokens[part], mask[part], keep[part])
+            n = int(keep[part].sum())
+            taken = {name: column[done : done + n] for name, column in columns.items()}
+            self._writer.append(rows, taken)
+            done += n
         self._open.masked += int(real[:fed].sum() - keep.sum())
         self._open.padding += int((~mask).sum())
 
@@ -142,6 +149,7 @@ def record_missing(
                 raise Interrupted("stopped")
             mine = run.shard not in done and ranks.records(run.shard)
             advance(run.record(batch, mine=mine), shard=run.shard)
+            release_free_memory()
             keep_budget(budget)
         run.commit()
     return position

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.capture.budget import parse_bytes, resident_bytes
+from interp.capture.budget import parse_bytes, release_free_memory, resident_bytes
 from interp.capture.directory import locked, prepare
 from interp.capture.distributed import current_ranks
 from interp.capture.forward import SiteReader
@@ -74,7 +74,8 @@ def execute(
     """Carry out a plan: the second half of `record`."""
     directory = Path(store)
     budget = parse_bytes(memory) if isinstance(memory, str) else memory
-    depth = plan.memory.queue_depth(plan.header.batch_size, budget, resident_bytes())
+    release_free_memory()
+    depth = plan.memory.queue_depth(plan.header.sequences_per_forward, budget, resident_bytes())
     ranks = current_ranks()
     with ExitStack() as stack:
         if ranks.rank == 0:

@@ -6,7 +6,8 @@ written, synced and renamed by us.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -103,23 +104,24 @@ class Shard:
     def __init__(self, directory: Path, header: StoreHeader, entry: ShardEntry) -> None:
         self.path = directory / entry.name
         self._check_size(entry)
-        try:
+        with self._explained():
             self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise CorruptFile(f"{self.path} is not a whole HDF5 file ({error})") from error
         try:
-            self._check(header, entry)
+            with self._explained():
+                self._check(header, entry)
         except BaseException:
             self._file.close()
             raise
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of one dataset, as stored."""
-        return self._dataset(name)[start:stop]
+        with self._explained():
+            return self._dataset(name)[start:stop]
 
     def read_rows(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Single rows of one dataset, by increasing number, as stored."""
-        return self._dataset(name)[rows]
+        with self._explained():
+            return self._dataset(name)[rows]
 
     def close(self) -> None:
         """Close the file."""
@@ -135,6 +137,13 @@ class Shard:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise CorruptFile(f"{self.path} is no HDF5 file of ours ({error})") from error
 
     def _check_size(self, entry: ShardEntry) -> None:
         if self.path.is_symlink() or not self.path.is_file():

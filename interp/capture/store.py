@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from interp.capture.header import StoreHeader, read_store_header
-from interp.capture.manifest import Manifest, read_manifest
+from interp.capture.manifest import Manifest, ShardEntry, read_manifest
 from interp.capture.precision import Rounding, StoredDtype, from_disk
 from interp.capture.shard import Shard, dataset_layout
 from interp.results.errors import BadInput, CorruptFile
@@ -123,27 +123,36 @@ class ActivationStore:
 
     def verify(self) -> None:
         """Read every byte and compare with the checksums; CorruptFile names the first bad shard."""
-        for shard, problem in self.problems():
-            raise CorruptFile(f"{self.path}: {shard}: {problem}")
+        for _, problem in self.problems():
+            raise CorruptFile(problem)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Name and fault of every shard that is not as it was committed."""
-        sequence = 0
+        """Name and fault of everything that is not as it was committed."""
         try:
             _ = self.vocabulary
         except CorruptFile as error:
             yield VOCABULARY, str(error)
+        sequence = 0
         for entry in self.manifest.shards:
-            file = self.path / entry.name
+            if self.is_complete and entry.sequences[0] != sequence:
+                yield entry.name, f"sequences {sequence} to {entry.sequences[0]} are missing"
+            sequence = entry.sequences[1]
             try:
-                if entry.sequences[0] != sequence and self.is_complete:
-                    yield entry.name, f"sequences {sequence} to {entry.sequences[0]} are missing"
-                sequence = entry.sequences[1]
-                Shard(self.path, self.header, entry).close()
-                if sha256_file(file) != entry.sha256:
-                    yield entry.name, "its SHA-256 is not the manifest's: delete it, capture again"
+                self._check_shard(entry)
             except CorruptFile as error:
                 yield entry.name, str(error)
+
+    def _check_shard(self, entry: ShardEntry) -> None:
+        file = self.path / entry.name
+        # The checksum first: HDF5 need not be trusted with bytes that are not ours.
+        if not file.is_file() or file.is_symlink():
+            raise CorruptFile(f"{file} is missing or no ordinary file: run the capture again")
+        if sha256_file(file) != entry.sha256:
+            raise CorruptFile(
+                f"{file} was altered, its SHA-256 is not the manifest's: delete it and run the "
+                "capture again"
+            )
+        Shard(self.path, self.header, entry).close()
 
     def close(self) -> None:
         """Close the shards held open for reading."""

@@ -131,7 +131,7 @@ def _forecast(plan: "CapturePlan") -> str:
     from interp.capture.budget import show_bytes
 
     header = plan.header
-    memory = plan.memory.needed(header.batch_size, 2)
+    memory = plan.memory.needed(header.sequences_per_forward, 2)
     return (
         f"{len(header.sites)} sites, {plan.expected_rows:,} rows, "
         f"{show_bytes(plan.expected_bytes)} on disk in shards of {header.sequences_per_shard} "
@@ -146,7 +146,7 @@ def _show_plan(plan: "CapturePlan", json: bool) -> None:
         "absent_layers": header.to_json()["absent_layers"],
         "rows": plan.expected_rows,
         "bytes": plan.expected_bytes,
-        "memory_bytes": plan.memory.needed(header.batch_size, 2),
+        "memory_bytes": plan.memory.needed(header.sequences_per_forward, 2),
         "sequences_per_shard": header.sequences_per_shard,
         "fidelity": header.fidelity,
     }

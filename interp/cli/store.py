@@ -46,9 +46,8 @@ def verify(store: Store, json: Json = False) -> None:
             {"store": str(store), "shards": len(opened.manifest.shards), "problems": problems}
         )
     if problems:
-        name, problem = next(iter(problems.items()))
-        more = f" ({len(problems) - 1} more shards are damaged)" if len(problems) > 1 else ""
-        raise CorruptFile(f"{store}: {name}: {problem}{more}")
+        more = f" ({len(problems) - 1} more files are damaged)" if len(problems) > 1 else ""
+        raise CorruptFile(f"{next(iter(problems.values()))}{more}")
     if not json:
         print(
             f"{store}: {len(opened.manifest.shards)} shards, {opened.n_rows:,} rows, as committed"
