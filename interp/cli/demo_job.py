@@ -16,9 +16,9 @@ from interp.abilities.weights import AbilityWeights
 from interp.capture import record
 from interp.corpus.sources import open_corpus
 from interp.evaluation.comparison import Comparison
+from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.load import load
-from interp.models.trainable import directory_of
 from interp.results.atomic import atomic_directory
 from interp.results.errors import BadInput
 from interp.results.provenance import Provenance

@@ -14,7 +14,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from transformers.utils import logging as transformers_logging
 
 from interp.models.architectures import ARCHITECTURES, architecture_of
-from interp.models.hub import directory_of as directory_of
 from interp.models.tokenizer import load_tokenizer
 from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.atomic import atomic_directory
