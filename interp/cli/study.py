@@ -1,12 +1,15 @@
-"""`interp study`."""
+"""`interp study`: what a study holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from interp.cli.options import Json, print_json
 from interp.results.escape import visible
+
+if TYPE_CHECKING:
+    from interp.results.study import Study
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -37,7 +40,7 @@ def info(
         print(f"  {entry.kind:<11} {entry.id:<28} {visible(entry.title)}{present}")
 
 
-def _content(found) -> dict:
+def _content(found: "Study") -> dict[str, Any]:
     return {
         "title": found.title,
         "path": str(found.path),

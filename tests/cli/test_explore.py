@@ -72,12 +72,30 @@ def bound_addresses(process: psutil.Process) -> set[str]:
     return {connection.laddr.ip for connection in sockets}
 
 
+def handshake(port: int, *, host: str, origin: str) -> int:
+    """HTTP status of a websocket handshake that names this host and origin."""
+    request = (
+        f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request.encode())
+        return int(connection.recv(4096).split()[1])
+
+
 @pytest.mark.slow
-def test_a_bare_streamlit_run_from_another_directory_listens_on_loopback_only(tmp_path, study):
+def test_a_bare_streamlit_run_from_another_directory_serves_this_machine_and_its_own_page_only(
+    tmp_path, study
+):
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(APPS / "explorer.py")]
     with serving([*command, f"--server.port={port}", "--", str(study)], tmp_path, port) as server:
         assert bound_addresses(server) == {"127.0.0.1"}
+        ours = f"127.0.0.1:{port}"
+        assert handshake(port, host=ours, origin=f"http://{ours}") == 101
+        assert handshake(port, host="evil.example", origin="http://evil.example") == 403
+        assert handshake(port, host=ours, origin="http://evil.example") == 403
 
 
 @pytest.mark.slow
