@@ -24,7 +24,7 @@ def statements(
     rule = f"exact McNemar on the same items, Holm over {len(tests)} tests, p < {LEVEL}"
     return (
         _sentence(f"Supported ({rule})", supported, titles, columns),
-        _sentence("Not supported, though seen", undecided, titles, columns),
+        _sentence("Not supported", undecided, titles, columns),
     )
 
 
@@ -32,7 +32,7 @@ def _sentence(
     start: str, tests: Sequence[PairedTest], titles: dict[str, str], columns: dict[str, str]
 ) -> str:
     if not tests:
-        return f"{start}: no difference."
+        return f"{start}: none of the differences tested."
     parts = [
         f"on {columns[column]}, {_differences(same, titles)}"
         for column in dict.fromkeys(test.column for test in tests)

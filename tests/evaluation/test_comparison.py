@@ -87,8 +87,12 @@ def test_the_first_sentence_says_what_holds_and_the_second_what_does_not() -> No
 
 
 def test_a_table_that_supports_nothing_says_so() -> None:
-    assert table({"base": 0.5, "transfer": 0.5}).statements[0].endswith("no difference.")
-    assert "no difference" in table({"base": 0.0, "transfer": 1.0}).statements[1]
+    assert (
+        table({"base": 0.5, "transfer": 0.5})
+        .statements[0]
+        .endswith("none of the differences tested.")
+    )
+    assert "Not supported: none" in table({"base": 0.0, "transfer": 1.0}).statements[1]
 
 
 def test_a_better_rival_is_not_hidden() -> None:
