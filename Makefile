@@ -42,7 +42,7 @@ endif
 setup: $(VENV)/.dev
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) --nbmake tests notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --nbmake tests notebooks
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
