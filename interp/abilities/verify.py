@@ -1,20 +1,18 @@
 """Verify: has the other model gained the ability, against every simpler way to get it?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from interp.abilities.bench import Bench, Candidates
 from interp.abilities.comparator import Scales
-from interp.abilities.comparators import comparators
-from interp.abilities.contestants import Contestant, Weights, comparison_with, transfer
-from interp.abilities.trial import Trial, measure_on
-from interp.abilities.tuning import TOLERANCE, Choice, choose, grid
-from interp.abilities.weights import AbilityWeights
+from interp.abilities.trial import measure_on
+from interp.abilities.tuning import TOLERANCE, Choice
 from interp.evaluation.compare import compare
-from interp.evaluation.comparison import Column, Comparison, Row
+from interp.evaluation.comparison import Column, Comparison
 from interp.evaluation.items import (
     Item,
     check_disjoint,
@@ -24,32 +22,8 @@ from interp.evaluation.items import (
     split_of,
 )
 from interp.evaluation.scoring import Rule
-from interp.models.hub import directory_of
-from interp.models.identity import model_identity
-from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidates:
-    """What a comparison is made of; what is None has no row."""
-
-    base: str | Path
-    ability_model: str | Path
-    """Trained on the ability in one language, all entries free: for the comparators."""
-    language_model: str | Path
-    """The base adapted to the target languages: what gains the ability."""
-    weights: AbilityWeights
-    """R(A), taken from a model trained at the located entries."""
-    random_weights: AbilityWeights | None = None
-    """The same from a model trained at as many random entries of every tensor."""
-    control: str | Path | None = None
-    """Trained as the ability model, on general data: for the plain analogy."""
-    ceiling: str | Path | None = None
-    """Trained on the ability in the target languages."""
-    transferred: str | Path | None = None
-    """The transfer as a directory; without it the merge is made in memory."""
 
 
 def verify(
@@ -188,128 +162,3 @@ def columns_of(
         general, key="general_worst", title="general, worst language", statistic="worst"
     )
     return (ability, general, worst)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tested:
-    """A row of the table and the weights behind it."""
-
-    row: Row
-    weights: Weights
-
-
-class Bench:
-    """The candidates, loaded, and the methods that their weights make."""
-
-    def __init__(self, candidates: Candidates, *, rule: Rule, device: str, k2: float) -> None:
-        """Raises Mismatch if the ability weights were taken from another base."""
-        directory = directory_of(candidates.base)
-        self.identity = model_identity(directory)
-        self._candidates = candidates
-        for weights in (candidates.weights, candidates.random_weights):
-            if weights is not None and weights.base.root != self.identity.root:
-                raise Mismatch(
-                    f"the ability weights belong to base {weights.base.root[:12]}, and {directory} "
-                    f"is {self.identity.root[:12]}: extract them again on this base"
-                )
-        self.trial = Trial(directory, rule=rule, device=device)
-        refs = {
-            "language": candidates.language_model,
-            "ability": candidates.ability_model,
-            "control": candidates.control,
-        }
-        self._models: dict[str, Weights] = {
-            name: self.trial.weights_of(directory_of(ref))
-            for name, ref in refs.items()
-            if ref is not None
-        }
-        self.contestants = self._contestants(k2)
-
-    def choose(
-        self,
-        contestants: Sequence[Contestant],
-        validation: Sequence[Item],
-        *,
-        ability_task: str,
-        targets: Sequence[str],
-        settings: Sequence[Scales] | None,
-        tolerance: float,
-    ) -> dict[str, Choice]:
-        """The scales of every contestant, on the same settings and items."""
-        measure = measure_on(validation, ability_task=ability_task, targets=targets)
-        encoded = self.trial.encode(validation)
-        tried = grid() if settings is None else tuple(settings)
-        if not tried:
-            raise BadInput("no setting to choose from: give at least one pair of scales")
-        floor = measure(self.trial.answers(self._models["language"], encoded)).general - tolerance
-        chosen = {}
-        total = len(tried) * len(contestants)
-        with progress("choosing scales", total=total, unit="settings") as advance:
-            for contestant in contestants:
-
-                def tried_on(scales: Scales, contestant: Contestant = contestant):
-                    answers = self.trial.answers(self.trial.merged(contestant, scales), encoded)
-                    advance(1)
-                    return measure(answers)
-
-                chosen[contestant.key] = choose(tried, tried_on, floor=floor)
-        return chosen
-
-    def models(self, choices: Mapping[str, Choice]) -> list[Tested]:
-        """Every row of the table, in its order, with the weights that are tested."""
-        merged = {
-            c.key: self._tested(c.key, c.title, self._weights(c, choices[c.key]), choices[c.key])
-            for c in self.contestants
-        }
-        fixed = [
-            self._tested("base", "base", self.trial.base),
-            self._tested("language_model", "language model alone", self._models["language"]),
-            self._tested("ability_model", "ability model alone", self._models["ability"]),
-        ]
-        if self._candidates.ceiling is not None:
-            ceiling = self.trial.weights_of(directory_of(self._candidates.ceiling))
-            merged["ceiling"] = self._tested("ceiling", "ceiling", ceiling)
-        return [*fixed, *merged.values()]
-
-    def _weights(self, contestant: Contestant, choice: Choice) -> Weights:
-        written = self._candidates.transferred
-        if contestant.key == "transfer" and written is not None:
-            return self.trial.weights_of(directory_of(written))
-        return self.trial.merged(contestant, choice.scales)
-
-    def _tested(
-        self, key: str, title: str, weights: Weights, choice: Choice | None = None
-    ) -> Tested:
-        row = Row(
-            key=key,
-            title=title,
-            share_changed=self.trial.share_changed(weights),
-            setting={} if choice is None else dict(choice.scales._asdict()),
-        )
-        return Tested(row=row, weights=weights)
-
-    def _contestants(self, k2: float) -> list[Contestant]:
-        language = self._models["language"]
-        given = [
-            ("transfer", "transfer of the located", self._candidates.weights),
-            ("random_neurons", "transfer of a random", self._candidates.random_weights),
-        ]
-        transfers = [
-            transfer(
-                key,
-                f"{title} {weights.share:.0%}",
-                base=self.trial.base,
-                weights=weights,
-                language=language,
-                k2=k2,
-            )
-            for key, title, weights in given
-            if weights is not None
-        ]
-        known = comparators()
-        others = [
-            comparison_with(known[name], base=self.trial.base, others=self._models)
-            for name in ("task_arithmetic", *sorted(known.keys() - {"task_arithmetic"}))
-            if known[name].needs <= self._models.keys()
-        ]
-        return [*transfers, *others]

@@ -238,10 +238,11 @@ def verify(
     --weights weights --ability polyglot/ability --language polyglot/language --targets D,E
     --train-random ability.jsonl --ceiling polyglot/ceiling --out comparison
     """
+    from interp.abilities.bench import Candidates
     from interp.abilities.masked_training import TrainingRecipe
     from interp.abilities.random_weights import random_weights_like
     from interp.abilities.tuning import ETAS, GAMMAS, grid
-    from interp.abilities.verify import Candidates, verify
+    from interp.abilities.verify import verify
     from interp.abilities.weights import AbilityWeights
 
     check_free(out, overwrite=overwrite)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp.abilities.bench import Bench, Candidates
 from interp.abilities.comparator import Scales
 from interp.abilities.extract import extract
 from interp.abilities.locate import locate_between
@@ -18,7 +19,7 @@ from interp.abilities.random_weights import random_weights_like
 from interp.abilities.transfer import transfer
 from interp.abilities.trial import Trial, measure_on
 from interp.abilities.tuning import grid
-from interp.abilities.verify import Bench, Candidates, accuracies, choose_scales, load_items, verify
+from interp.abilities.verify import accuracies, choose_scales, load_items, verify
 from interp.evaluation.comparison import Comparison
 from interp.evaluation.items import Item, split_of
 from interp.models.trainable import read_trainable
