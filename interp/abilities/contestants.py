@@ -47,7 +47,7 @@ def transfer(
     terms = {
         name: (_positions(t.support), torch.from_numpy(t.delta.copy()))
         for name, t in weights.tensors.items()
-        if t.support.count
+        if t.delta.any()
     }
     if language is not None and k2 < 1.0:
         cosines = {name: _likeness(base[name], language[name], *terms[name]) for name in terms}

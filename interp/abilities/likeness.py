@@ -26,7 +26,7 @@ def stream_similarity(
     chunk: int,
     threads: int,
 ) -> dict[str, Similarity]:
-    """The similarity of every tensor in which the ability has weights, by name.
+    """The similarity of every tensor in which the ability has a weight that is not zero, by name.
 
     One pass over the base, the ability and the language models of these tensors; the language
     weights are formed a chunk at a time and never stored.
@@ -50,4 +50,4 @@ def stream_similarity(
         for piece, part in in_order(of_chunk, base.chunks(names, chunk=chunk), threads=threads):
             sums[piece.name] = sums[piece.name].plus(part)
             advance(piece.stop - piece.start)
-    return {name: similarity_of(total) for name, total in sums.items()}
+    return {name: similarity_of(total) for name, total in sums.items() if total.ability}

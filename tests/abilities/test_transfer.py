@@ -265,6 +265,21 @@ def test_the_share_of_tensors_that_is_selected_gets_the_ability_and_the_rest_doe
     assert made.share_changed == made.changed / made.n > 0
 
 
+def test_tensors_whose_weights_are_all_zero_take_no_place_in_the_selection(tmp_path):
+    base = random_tensors(0)
+    frozen = {name: base[name] for name in ("lm_head.weight", "model.embed_tokens.weight")}
+    for i, name in enumerate(["base", "ability", "language"]):
+        write_model(tmp_path / name, near(base, i) | (frozen if name == "ability" else {}))
+    write_model(tmp_path / "start", base)
+    weights = extract(tmp_path / "start", tmp_path / "ability", tmp_path / "w")
+    made = transfer(
+        tmp_path / "start", weights, tmp_path / "out", language=tmp_path / "language", k2=0.5
+    )
+    assert len(made.selected[0]) == 2
+    assert not set(made.selected[0]) & frozen.keys()
+    assert not made.similarity[0].keys() & frozen.keys()
+
+
 def test_the_output_is_a_whole_directory_that_names_its_ancestors(family, tmp_path):
     _, place = family(shards=3)
     weights = extract(place["base"], place["ability"], tmp_path / "w")
