@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import math
 import re
 import resource
 import sys
@@ -21,7 +22,8 @@ from interp.results.errors import BadInput, Incomplete
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-_MANIFEST_LINE = 420
+_MANIFEST_LINE = 330
+_ROUNDING = 165
 _INDEX_NODE = 2560
 _SLACK = 64 << 20
 """Scratch of the matrix library, the allocator's own holes, and Python."""
@@ -44,23 +46,34 @@ def show_bytes(n: int) -> str:
     return f"{n} bytes"
 
 
-def store_bytes(header: StoreHeader, *, rows: int, tokens: int, vocabulary: int) -> int:
+def store_bytes(
+    header: StoreHeader, *, rows: int, tokens: float, tokens_per_sequence: float, vocabulary: int
+) -> int:
     """Expected bytes on disk of `rows` rows left of `tokens` tokens, HDF5's structures included."""
-    per_shard = header.sequences_per_shard * header.length
-    whole, rest = divmod(tokens, per_shard)
-    kept = rows / max(tokens, 1)
-    total = whole * _shard_bytes(header, round(per_shard * kept), per_shard)
-    if rest:
-        total += _shard_bytes(header, round(rest * kept), rest)
-    return total + vocabulary + len(json.dumps(header.to_json(), indent=2))
+    per_shard = header.sequences_per_shard * tokens_per_sequence
+    most = header.sequences_per_shard * header.length
+    structure = _structure_bytes(header)
+    total = vocabulary + len(json.dumps(header.to_json(), indent=2))
+    for shard in range(math.ceil(tokens / per_shard)):
+        answered = min(per_shard, tokens - shard * per_shard)
+        left = header.asked - round(shard * per_shard)
+        kept = round(answered * rows / tokens)
+        total += structure + _chunk_bytes(header, kept, min(most, left))
+    return total
 
 
-def _shard_bytes(header: StoreHeader, rows: int, max_rows: int) -> int:
+def _structure_bytes(header: StoreHeader) -> int:
+    """What a shard takes beside its rows, manifest line included."""
     layout = dataset_layout(header)
     tiny = ShardImage(header, 0, 1)
     tiny.append({name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in layout.items()})
-    total = len(tiny.finish()) - header.row_bytes + _MANIFEST_LINE
-    for shape, dtype in layout.values():
+    line = _MANIFEST_LINE + _ROUNDING * len(header.sites) * (header.dtype != "float32")
+    return len(tiny.finish()) - header.row_bytes + line
+
+
+def _chunk_bytes(header: StoreHeader, rows: int, max_rows: int) -> int:
+    total = 0
+    for shape, dtype in dataset_layout(header).values():
         width = row_bytes(shape, dtype)
         chunk = chunk_rows(width, max_rows)
         n_chunks = -(-rows // chunk)

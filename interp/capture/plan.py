@@ -209,7 +209,11 @@ def _counted(
         ),
         expected_rows=rows,
         expected_bytes=store_bytes(
-            header, rows=rows, tokens=round(tokens), vocabulary=len(vocabulary or b"")
+            header,
+            rows=rows,
+            tokens=tokens,
+            tokens_per_sequence=sample.tokens_per_sequence,
+            vocabulary=len(vocabulary or b""),
         ),
     )
 

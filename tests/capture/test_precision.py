@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from interp.capture.precision import (
     NOTHING_ROUNDED,
+    StoredDtype,
     first_overflow,
     from_bfloat16_words,
     from_disk,
@@ -15,6 +16,7 @@ from interp.capture.precision import (
     to_disk,
 )
 
+NARROW: list[StoredDtype] = ["float16", "bfloat16"]
 FLOATS = arrays(
     np.float32,
     array_shapes(min_dims=1, max_dims=2, max_side=8),
@@ -38,9 +40,9 @@ def test_float32_loses_nothing(values: np.ndarray) -> None:
     assert np.array_equal(from_disk(to_disk(values, "float32"), "float32"), values)
 
 
-@given(st.sampled_from(["float16", "bfloat16"]), FLOATS)
+@given(st.sampled_from(NARROW), FLOATS)
 def test_an_overflow_is_found_exactly_where_torch_makes_an_infinity(
-    dtype: str, values: np.ndarray
+    dtype: StoredDtype, values: np.ndarray
 ) -> None:
     stored = from_disk(to_disk(values, dtype), dtype)
     narrowed = torch.from_numpy(values).to(getattr(torch, dtype)).isinf().numpy()

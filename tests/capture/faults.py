@@ -1,0 +1,110 @@
+"""A process of its own in which captures are killed, starved of disk and interrupted.
+
+python faults.py kill|full|interrupt MODEL STORE: the model is loaded once and every capture runs in
+a fork, so that a kill costs milliseconds and not a start of torch. Prints JSON.
+"""
+
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+
+from interp.capture import record
+from interp.models.load import load
+from interp.results.errors import InterpError
+from tests.capture.conftest import make_corpus
+
+KILLS = 10
+SETTINGS = {"max_tokens": 900, "batch_size": 2, "shard_bytes": 15_000}
+
+
+def capture(model: TransformerBridge, store: Path) -> None:
+    """About thirty shards."""
+    record(model, make_corpus(80), ["blocks.*.hook_resid_post"], store, **SETTINGS)  # type: ignore
+
+
+def forked(model: TransformerBridge, store: Path) -> int:
+    """Start a capture in a fork; its exit code is that of the command line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            capture(model, store)
+        except InterpError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            os._exit(error.exit_code)
+        os._exit(0)
+    return child
+
+
+def exit_code(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def n_shards(store: Path) -> int:
+    return len(list(store.glob("shard-*.h5")))
+
+
+def kill(model: TransformerBridge, store: Path) -> dict[str, object]:
+    """Kill at random moments, most of them while shards are being written."""
+    start = time.monotonic()
+    assert exit_code(forked(model, store.with_name("timing"))) == 0
+    whole = time.monotonic() - start
+    chance = random.Random(11)
+    killed, shards = 0, []
+    for _ in range(KILLS):
+        child = forked(model, store)
+        before = n_shards(store)
+        deadline = time.monotonic() + whole
+        # Half of them at any moment, start and checks included; half once a new shard is there.
+        if chance.random() < 0.5:
+            time.sleep(chance.random() * whole)
+        else:
+            while n_shards(store) <= before and time.monotonic() < deadline:
+                time.sleep(0.0005)
+            time.sleep(chance.random() * 0.004)
+        os.kill(child, signal.SIGKILL)
+        killed += exit_code(child) == -signal.SIGKILL
+        shards.append(n_shards(store))
+    return {"killed": killed, "shards": shards, "last": exit_code(forked(model, store))}
+
+
+def full(model: TransformerBridge, store: Path) -> dict[str, object]:
+    """No file may grow beyond what stands for a full disk, then there is room again."""
+    assert exit_code(forked(model, store)) == 0
+    size = (store / "shard-00003.h5").stat().st_size
+    for name in ("shard-00003.h5", "shard-00004.h5"):
+        (store / name).unlink()
+    no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, no_limit[1]))
+    starved = exit_code(forked(model, store))
+    resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
+    return {"starved": starved, "last": exit_code(forked(model, store))}
+
+
+def interrupt(model: TransformerBridge, store: Path) -> dict[str, object]:
+    """Ctrl-C after the third shard."""
+    child = forked(model, store)
+    while n_shards(store) < 3:
+        time.sleep(0.0005)
+    os.kill(child, signal.SIGINT)
+    code, shards = exit_code(child), n_shards(store)
+    partial = len(list(store.glob("*.partial")))
+    last = exit_code(forked(model, store))
+    return {"interrupted": code, "shards": shards, "partial": partial, "last": last}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    what = {"kill": kill, "full": full, "interrupt": interrupt}[sys.argv[1]]
+    bridge = load(Path(sys.argv[2]), device="cpu")
+    print(json.dumps(what(bridge, Path(sys.argv[3]))))
