@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_every_site_reads_what_run_with_cache_reads(
     sites = [s.name for s in available_sites(model) if not s.name.endswith("hook_mlp_in")]
     rows = SiteReader(model, sites).read(tokens, mask, mask)
     # The cache of keys lays them out differently in memory, which rounds differently.
-    arguments: dict[str, object] = {} if style == "bert" else {"use_cache": False}
+    arguments: dict[str, Any] = {} if style == "bert" else {"use_cache": False}
     if padded:
         arguments["attention_mask"] = torch.from_numpy(mask).long()
     with torch.no_grad():
