@@ -26,8 +26,9 @@ from interp.results.provenance import Provenance
 
 SHARD_BYTES = 32 << 20
 _PROBED_SEQUENCES = 2
-_CHECKED_POSITIONS = 128
-"""Of the two sequences of the fidelity check, which holds their logits several times over."""
+_CHECKED_POSITIONS = (16, 128)
+_CHECKED_LOGITS = 4 << 20
+"""The fidelity check holds its logits a dozen times over: with a large vocabulary, fewer tokens."""
 _CPU_TOKENS_PER_FORWARD = 512
 """GPT-2 small runs a tenth faster with 512 than with 2048, in a quarter of the memory."""
 _COUNTED_TOKENS = 1 << 21
@@ -72,6 +73,7 @@ def plan_capture(
     """
     _check_numbers(max_tokens, dtype, batch_size, shard_bytes)
     refuse_hooked(model)
+    _refuse_too_long(model, corpus)
     resolved = resolve_sites(model, list(sites))
     _refuse_decoder(model, resolved.names)
     probe = next(corpus.batches(min(batch_size, _PROBED_SEQUENCES)))
@@ -107,6 +109,15 @@ def _check_numbers(max_tokens: int, dtype: str, batch_size: int, shard_bytes: in
     ):
         if value < 1:
             raise BadInput(f"--{name} is {value}: it must be at least 1")
+
+
+def _refuse_too_long(model: TransformerBridge, corpus: Corpus) -> None:
+    n_ctx = getattr(model.original_model.config, "max_position_embeddings", None)
+    if n_ctx is not None and corpus.length > n_ctx:
+        raise BadInput(
+            f"sequences of {corpus.length} tokens do not fit the model's context of {n_ctx}: "
+            f"open the corpus with a length (--length) of at most {n_ctx}"
+        )
 
 
 def _probe(
@@ -154,9 +165,10 @@ def _refuse_decoder(model: TransformerBridge, sites: Sequence[str]) -> None:
 
 
 def _fidelity(model: TransformerBridge, batch: TokenBatch) -> dict[str, Any]:
-    tokens = torch.from_numpy(batch.tokens[:, :_CHECKED_POSITIONS])
-    mask = torch.from_numpy(batch.attention_mask[:, :_CHECKED_POSITIONS])
-    found = check_fidelity(model, tokens, mask)
+    low, high = _CHECKED_POSITIONS
+    n = min(max(_CHECKED_LOGITS // (model.cfg.d_vocab * len(batch.tokens)), low), high)
+    tokens, mask = torch.from_numpy(batch.tokens), torch.from_numpy(batch.attention_mask)
+    found = check_fidelity(model, tokens[:, :n], mask[:, :n])
     if not math.isfinite(found.max_abs_difference):
         raise BadInput(f"the model computes NaN or infinity in {found.dtype}: load it in float32")
     return found.to_json()

@@ -277,6 +277,14 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(
         recorded(model, corpus, tmp_path / "file")
 
 
+def test_sequences_longer_than_the_models_context_are_refused(
+    model: TransformerBridge, tmp_path: Path
+) -> None:
+    corpus = Corpus.from_tokens(np.full((2, 65), 5))
+    with pytest.raises(BadInput, match="65 tokens do not fit the model's context of 64"):
+        recorded(model, corpus, tmp_path / "s")
+
+
 def test_a_label_named_like_a_column_is_refused(model: TransformerBridge, tmp_path: Path) -> None:
     ids = np.full((2, LENGTH), 5)
     corpus = Corpus.from_tokens(ids, labels={"token": ids})
