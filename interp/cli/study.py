@@ -40,6 +40,28 @@ def info(
         print(f"  {entry.kind:<11} {entry.id:<28} {visible(entry.title)}{present}")
 
 
+@app.command()
+def add(
+    directory: Annotated[Path, typer.Argument(help="A study's directory; made if missing.")],
+    finding: Annotated[Path, typer.Argument(help="A store, mask, ability, comparison or model.")],
+    id: Annotated[str | None, typer.Option("--id", help="Its name; the directory's own.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="What the pages call it.")] = None,
+    json: Json = False,
+) -> None:
+    """Copy a finding into a study, so that the explorer shows it.
+
+    Example: interp study add demo-study comparison --title "My transfer"
+    """
+    from interp.results.collect import add_finding
+
+    found = add_finding(directory, finding, id=id, title=title)
+    if json:
+        print_json(_content(found))
+        return
+    entry = found.entries()[-1]
+    print(f"{entry.kind} {entry.id} is in {found.path}: interp explore {visible(str(directory))}")
+
+
 def _content(found: "Study") -> dict[str, Any]:
     return {
         "title": found.title,

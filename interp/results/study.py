@@ -131,9 +131,14 @@ def default_study() -> Path:
     return Path(cache) / "interp" / "demo"
 
 
+def check_id(id: str) -> None:
+    """Raise BadInput unless `id` is one that pages and paths can carry."""
+    if not _ID.fullmatch(id):
+        raise BadInput(f"finding id {id!r}: expected lower-case letters, digits, . _ -")
+
+
 def _entry(root: Path, content: dict[str, Any]) -> StudyEntry:
-    if not _ID.fullmatch(content["id"]):
-        raise BadInput(f"finding id {content['id']!r}: expected lower-case letters, digits, . _ -")
+    check_id(content["id"])
     if content["kind"] not in get_args(Kind):
         raise BadInput(f"finding kind {content['kind']!r}: expected one of {get_args(Kind)}")
     path = (root / content["path"]).resolve()
