@@ -252,7 +252,7 @@ def main() -> None:
     add("--buffer-batches", type=int, default=5, help="the peer's buffer")
     add("--site-batches", type=int, default=5, help="batches at twelve sites")
     add("--site-repeats", type=int, default=1, help="rounds at twelve sites")
-    add("--memory-batches", type=int, default=12, help="batches whose memory is a quarter's")
+    add("--memory-batches", type=int, default=6, help="batches; memory is taken at four times too")
     add("--memory-of", type=int, help=argparse.SUPPRESS)
     arguments = benchmark.parse()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
