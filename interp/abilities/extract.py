@@ -17,12 +17,13 @@ from interp.abilities.mask import NeuronMask
 from interp.abilities.recipe import ExtractionRecipe
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
-from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory, check_absent
+from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
 from interp.abilities.support import Support
 from interp.abilities.weights import SCHEMA, AbilityTensor, AbilityWeights, ability_header
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity
 from interp.models.tokenizer import tokenizer_digest
+from interp.results.atomic import check_out
 from interp.results.errors import BadInput, Mismatch
 from interp.results.finding import DATA, write_header
 from interp.results.hashing import sha256_bytes, sha256_json
@@ -60,7 +61,7 @@ def extract(
     """
     beta = _resolve_beta(beta, general)
     out = Path(out)
-    check_absent(out, replace=overwrite)
+    check_out(out, replace=overwrite)
     chosen = mask if isinstance(mask, NeuronMask | None) else NeuronMask.load(Path(mask))
     with ExitStack() as files:
         models = [

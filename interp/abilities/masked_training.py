@@ -17,6 +17,7 @@ from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.trainable import TrainableModel, read_trainable, write_trained
 from interp.models.training import TrainingBatch, adamw, shuffled_training_batches, train
+from interp.results.atomic import check_out
 from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -67,8 +68,7 @@ def train_ability(
     """
     recipe = recipe or TrainingRecipe()
     directory, examples, out = directory_of(base), Path(examples), Path(out)
-    if out.exists() and not overwrite:
-        raise BadInput(f"{out} exists: choose another place, or pass --overwrite to replace it")
+    check_out(out, replace=overwrite)
     if mask is not None:
         check_mask(mask, directory)
     trained = read_trainable(directory, device=device)

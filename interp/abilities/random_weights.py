@@ -8,6 +8,7 @@ from interp.abilities.mask import NeuronMask
 from interp.abilities.masked_training import TrainingRecipe, train_ability
 from interp.abilities.random_mask import random_like
 from interp.abilities.weights import AbilityWeights
+from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 
 
@@ -33,6 +34,8 @@ def random_weights_like(
         raise BadInput(
             f"the ability weights subtract {beta} of a general control: give general training data"
         )
+    check_out(out, replace=overwrite)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
     mask = random_like(_mask_of(weights), seed=recipe.seed)
     with TemporaryDirectory(dir=out.absolute().parent, prefix=".random-") as temporary:
         data = {"ability": examples} | ({"general": general} if beta and general else {})

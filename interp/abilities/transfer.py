@@ -21,13 +21,14 @@ from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import Selection, SimilaritySupport, TransferRecipe
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
-from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory, check_absent
+from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
 from interp.abilities.transfer_plan import TransferPlan
 from interp.abilities.transferred import Transferred
 from interp.abilities.weights import AbilityWeights
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity, root_of, tensor_prefix
 from interp.models.tokenizer import tokenizer_digest
+from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 from interp.results.hashing import sha256_json
 from interp.results.provenance import Provenance
@@ -74,7 +75,7 @@ def transfer(
     BadInput if `out` exists and not `overwrite`, Incomplete when the disk is full.
     """
     out, out_format = Path(out), _format(dtype)
-    check_absent(out, replace=overwrite)
+    check_out(out, replace=overwrite)
     abilities = [_opened(one) for one in _several(weights)]
     languages = _several(language)
     recipe = TransferRecipe(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
+from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def locate(
     from interp.abilities.random_mask import random_like
 
     scope = "tensor" if per_tensor else "global"
-    check_free(out, overwrite=overwrite)
+    check_out(out, replace=overwrite)
     if like is not None:
         if locator != "random":
             raise BadInput(f"--like draws random entries: give --locator random, not {locator}")
@@ -245,7 +246,7 @@ def verify(
     from interp.abilities.verify import verify
     from interp.abilities.weights import AbilityWeights
 
-    check_free(out, overwrite=overwrite)
+    check_out(out, replace=overwrite)
     if random_weights is not None and train_random is not None:
         raise BadInput("--random-weights and --train-random: give one of the two")
     settings = grid(_numbers(gammas, GAMMAS), _numbers(etas, ETAS))
@@ -296,12 +297,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands to `interp ability`."""
     for command in (locate, train, verify):
         app.command()(command)
-
-
-def check_free(out: Path, *, overwrite: bool) -> None:
-    """Raise BadInput before any work if the result would stand in the way of something."""
-    if out.exists() and not overwrite:
-        raise BadInput(f"{out} exists: choose another place, or pass --overwrite to replace it")
 
 
 def _numbers(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:

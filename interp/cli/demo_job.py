@@ -19,7 +19,7 @@ from interp.evaluation.comparison import Comparison
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.load import load
-from interp.results.atomic import atomic_directory
+from interp.results.atomic import atomic_directory, check_out
 from interp.results.errors import BadInput
 from interp.results.provenance import Provenance
 from interp.results.study import INDEX, Study
@@ -41,7 +41,8 @@ def run_demo(out: Path, *, seed: int, overwrite: bool) -> Comparison:
 
     Raises BadInput if `out` exists, and even with `overwrite` if it is not a study.
     """
-    if overwrite and out.exists() and any(out.iterdir()) and not (out / INDEX).is_file():
+    check_out(out, replace=overwrite)
+    if out.exists() and any(out.iterdir()) and not (out / INDEX).is_file():
         raise BadInput(f"{out} is not a study, and is not overwritten: choose another --out")
     # The model is too small to gain from a second thread, and one thread sums in one order: the
     # same figures whatever the number of cores.

@@ -261,12 +261,21 @@ def test_an_output_that_exists_is_kept_unless_it_may_be_replaced(models):
     assert not list(models.glob("out.*"))
 
 
-def test_a_file_in_the_way_is_replaced_too(models):
+def test_what_interp_did_not_make_is_refused_before_any_work(models):
     extracting(models, models / "weights")
-    (models / "out").write_text("notes")
-    transferring(models, models / "out", overwrite=True)
-    assert (models / "out" / "config.json").is_file()
-    assert not list(models.glob("out.*"))
+    (models / "notes").write_text("mine")
+    (models / "precious" / "sub").mkdir(parents=True)
+    thesis = models / "precious" / "sub" / "thesis.txt"
+    thesis.write_text("years of work")
+    base = content(models / "base")
+    for out in ("notes", "precious", "base"):
+        for work in (extracting, transferring):
+            with pytest.raises(BadInput, match="not something interp made"):
+                work(models, models / out, overwrite=True)
+    assert content(models / "base") == base
+    assert (models / "notes").read_text() == "mine"
+    assert thesis.read_text() == "years of work"
+    assert not list(models.glob("*.tmp-*"))
 
 
 def test_two_runs_of_one_job_do_not_write_at_the_same_time(tmp_path):

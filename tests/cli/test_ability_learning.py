@@ -108,6 +108,20 @@ def test_what_is_there_is_not_overwritten_unasked(place: Path) -> None:
     assert "--overwrite" in str(error)
 
 
+def test_a_directory_of_others_is_refused_before_any_work(place: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "precious" / "sub" / "thesis.txt"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("years of work")
+    for command in ("locate", "train"):
+        error = failing(
+            command, place / "base", place / "absent.jsonl", "--out", tmp_path / "precious",
+            "--overwrite",
+        )  # fmt: skip
+        assert isinstance(error, BadInput)
+        assert "not something interp made" in str(error)
+    assert thesis.read_text() == "years of work"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -64,6 +64,6 @@ def test_a_directory_that_is_no_study_is_never_overwritten(tmp_path: Path) -> No
     from interp.cli.demo_job import run_demo
 
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(BadInput, match="not a study"):
+    with pytest.raises(BadInput, match="not something interp made"):
         run_demo(tmp_path, seed=0, overwrite=True)
     assert (tmp_path / "precious.txt").read_text() == "mine"

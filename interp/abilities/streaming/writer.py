@@ -17,7 +17,7 @@ from threading import Lock
 from types import TracebackType
 from typing import IO, NamedTuple
 
-from interp.results.atomic import fsync_directory, fsync_file
+from interp.results.atomic import check_out, fsync_directory, fsync_file, swap_in
 from interp.results.errors import BadInput, Incomplete
 
 JOURNAL = "journal.jsonl"
@@ -66,7 +66,7 @@ class StagedDirectory:
         self._pending_bytes = 0
 
     def __enter__(self) -> "StagedDirectory":
-        check_absent(self.out, replace=self.replace)
+        check_out(self.out, replace=self.replace)
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self._check_space()
         self.path.mkdir(exist_ok=True)
@@ -87,13 +87,15 @@ class StagedDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # A small file written beside the large ones says Incomplete; here more is known about it.
+        failed = error.__cause__ if isinstance(error, Incomplete) else error
         try:
-            if self._journal is not None and not isinstance(error, OSError):
+            if self._journal is not None and not isinstance(failed, OSError):
                 self.sync()
         finally:
             self._close()
-        if isinstance(error, OSError):
-            self._refuse_full_disk(error)
+        if isinstance(failed, OSError):
+            self._refuse_full_disk(failed)
 
     def held(self, piece: Piece) -> bytes | None:
         """The piece's bytes if an earlier run of this job wrote them and they are still so."""
@@ -145,7 +147,7 @@ class StagedDirectory:
         (self.path / JOURNAL).unlink()
         fsync_directory(self.path)
         self._close()
-        _swap_in(self.path, self.out)
+        swap_in(self.path, self.out)
         fsync_directory(self.out.parent)
         return self.out
 
@@ -190,12 +192,6 @@ class StagedDirectory:
             ) from error
 
 
-def check_absent(out: Path, *, replace: bool) -> None:
-    """BadInput if `out` exists and may not be replaced."""
-    if out.exists() and not replace:
-        raise BadInput(f"{out} exists: choose another place, or pass --overwrite to replace it")
-
-
 def _read_journal(path: Path) -> Iterator[tuple[Piece, str]]:
     if not path.is_file():
         return
@@ -219,16 +215,3 @@ def _open_sized(path: Path, size: int) -> int:
 
 def _allocated(path: Path) -> int:
     return path.stat().st_blocks * 512 if path.is_file() else 0
-
-
-def _swap_in(directory: Path, out: Path) -> None:
-    if not out.exists():
-        directory.rename(out)
-        return
-    old = out.with_name(f"{out.name}.old-{directory.name[-12:]}")
-    out.rename(old)
-    directory.rename(out)
-    if old.is_dir():
-        shutil.rmtree(old)
-    else:
-        old.unlink()
