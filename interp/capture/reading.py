@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int, Shaped
 
 from interp.capture.budget import keep_budget, release_free_memory
 from interp.capture.distributed import Ranks
@@ -13,6 +13,7 @@ from interp.capture.interruption import Interrupted, interruptible
 from interp.capture.manifest import Manifest
 from interp.capture.writer import StoreWriter
 from interp.corpus.corpus import Corpus, TokenBatch
+from interp.results.errors import BadInput
 from interp.results.progress import progress
 
 
@@ -116,7 +117,29 @@ def _columns(
         "is_special": batch.special[:fed],
         **{name: label[:fed] for name, label in batch.labels.items()},
     }
+    for name in batch.labels:
+        _refuse_rounded(name, columns[name][keep], dtypes[name], sequence[keep])
     return {name: columns[name][keep].astype(dtype) for name, dtype in dtypes.items()}
+
+
+def _refuse_rounded(
+    name: str,
+    label: Shaped[np.ndarray, " rows"],
+    dtype: str,
+    sequence: Int[np.ndarray, " rows"],
+) -> None:
+    """BadInput if the column, whose format the first sequences decided, would change a value."""
+    # There and back: compared directly, an int64 becomes a float64 first and hides what it lost.
+    with np.errstate(invalid="ignore"):
+        back = label.astype(dtype).astype(label.dtype)
+    changed = (back != label) & ~(np.isnan(back) & np.isnan(label))
+    if changed.any():
+        row = int(changed.argmax())
+        raise BadInput(
+            f"label {name!r} is {label[row]} in sequence {sequence[row]}, and its column is "
+            f"{dtype}, as its first values are: write all its values alike in the corpus (1.0, not "
+            "1, where some are fractions) and capture with --overwrite"
+        )
 
 
 def record_missing(
@@ -134,7 +157,7 @@ def record_missing(
     first = next(i for i in range(len(done) + 1) if i not in done)
     position = Position(
         tokens=sum(done[i].tokens for i in range(first)),
-        sequences=first * header.sequences_per_shard,
+        sequences=done[first - 1].sequences[1] if first else 0,
     )
     run = _Run(header, reader, writer, position)
     with (

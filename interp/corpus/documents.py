@@ -48,7 +48,7 @@ def document_of(
     if isinstance(content, str):
         check_text(content, where)
     elif isinstance(content, np.ndarray | list) and all(is_integer(i) for i in content):
-        content = [int(i) for i in content]
+        content = [_int64(i, f"{where}: a token id") for i in content]
     else:
         raise BadInput(
             f"{where}: field {field!r} holds a {type(content).__name__}, text or a list of token "
@@ -75,7 +75,13 @@ def is_integer(value: Any) -> bool:
 
 def _label(value: Any, name: str, where: str) -> int | float:
     if isinstance(value, bool | int | np.integer | np.bool_):
-        return int(value)
+        return _int64(value, f"{where}: label {name!r}")
     if isinstance(value, float | np.floating):
         return float(value)
     raise BadInput(f"{where}: label {name!r} is {value!r}, a number was expected")
+
+
+def _int64(value: int | np.integer | np.bool_, what: str) -> int:
+    if not -(2**63) <= int(value) < 2**63:
+        raise BadInput(f"{what} is beyond the 64 bits of an integer: {str(value)[:40]}")
+    return int(value)

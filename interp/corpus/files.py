@@ -101,7 +101,7 @@ def _parse_line(
         return Document(text, (), where)
     try:
         entry = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{where} is not JSON: {error}") from error
     if not isinstance(entry, dict):
         raise BadInput(f"{where} is a JSON {type(entry).__name__}, an object was expected")

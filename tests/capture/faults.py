@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -57,17 +58,17 @@ def n_shards(store: Path) -> int:
 def kill(model: TransformerBridge, store: Path) -> dict[str, object]:
     """Kill at random moments, most of them while shards are being written."""
     start = time.monotonic()
-    assert exit_code(forked(model, store.with_name("timing"))) == 0
-    whole = time.monotonic() - start
+    assert exit_code(forked(model, store.with_name("whole"))) == 0
+    duration = time.monotonic() - start
     chance = random.Random(11)
     killed, shards = 0, []
     for _ in range(KILLS):
         child = forked(model, store)
         before = n_shards(store)
-        deadline = time.monotonic() + whole
+        deadline = time.monotonic() + duration
         # Half of them at any moment, start and checks included; half once a new shard is there.
         if chance.random() < 0.5:
-            time.sleep(chance.random() * whole)
+            time.sleep(chance.random() * duration)
         else:
             while n_shards(store) <= before and time.monotonic() < deadline:
                 time.sleep(0.0005)
@@ -81,6 +82,7 @@ def kill(model: TransformerBridge, store: Path) -> dict[str, object]:
 def full(model: TransformerBridge, store: Path) -> dict[str, object]:
     """No file may grow beyond what stands for a full disk, then there is room again."""
     assert exit_code(forked(model, store)) == 0
+    shutil.copytree(store, store.with_name("whole"))
     size = (store / "shard-00003.h5").stat().st_size
     for name in ("shard-00003.h5", "shard-00004.h5"):
         (store / name).unlink()
@@ -93,6 +95,7 @@ def full(model: TransformerBridge, store: Path) -> dict[str, object]:
 
 def interrupt(model: TransformerBridge, store: Path) -> dict[str, object]:
     """Ctrl-C after the third shard."""
+    assert exit_code(forked(model, store.with_name("whole"))) == 0
     child = forked(model, store)
     while n_shards(store) < 3:
         time.sleep(0.0005)

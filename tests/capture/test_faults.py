@@ -37,7 +37,7 @@ def test_a_capture_killed_at_ten_random_moments_ends_in_the_bytes_of_an_uninterr
     assert outcome["last"] == 0, errors
     assert outcome["killed"] >= 5
     assert outcome["shards"] == sorted(outcome["shards"])
-    assert files_of(tmp_path / "store") == files_of(tmp_path / "timing")
+    assert files_of(tmp_path / "store") == files_of(tmp_path / "whole")
     with ActivationStore.open(tmp_path / "store") as store:
         store.verify()
         assert store.n_rows == 900
@@ -52,6 +52,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room(
     assert "Incomplete: cannot write" in errors
     assert "File too large" in errors
     assert "run the same command again" in errors
+    assert files_of(tmp_path / "store") == files_of(tmp_path / "whole")
     with ActivationStore.open(tmp_path / "store") as store:
         store.verify()
         assert store.n_rows == 900
@@ -67,6 +68,7 @@ def test_an_interrupt_finishes_the_shard_and_exits_130(
     assert 3 <= outcome["shards"] < 25
     assert outcome["partial"] == 0
     assert outcome["last"] == 0
+    assert files_of(tmp_path / "store") == files_of(tmp_path / "whole")
 
 
 @pytest.mark.slow

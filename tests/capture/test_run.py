@@ -1,4 +1,5 @@
 import fcntl
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from interp.capture import ActivationStore, record
 from interp.capture.plan import plan_capture
 from interp.corpus.corpus import Corpus
+from interp.corpus.sources import open_corpus
 from interp.results.errors import BadInput, CorruptFile, InterpError, Mismatch, Unsupported
 from tests.capture.conftest import LENGTH, files_of, make_corpus
 from tests.models import D_VOCAB
@@ -109,6 +111,21 @@ def test_deleted_shards_are_recorded_again_to_the_same_bytes(
     for name in lost:
         (store.path / name).unlink()
     recorded(model, corpus, store.path)
+    assert files_of(store.path) == before
+
+
+@pytest.mark.parametrize("asked", [275, 10_000])
+def test_a_run_killed_before_its_last_line_ends_in_the_same_bytes(
+    model: TransformerBridge, tmp_path: Path, asked: int
+) -> None:
+    corpus = make_corpus(41)
+    store = recorded(model, corpus, tmp_path / "s", max_tokens=asked)
+    before = files_of(store.path)
+    assert store.manifest.ending is not None
+    assert store.manifest.ending.sequences % store.header.sequences_per_shard
+    lines = (store.path / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (store.path / "manifest.jsonl").write_bytes(b"".join(lines[:-1]))
+    recorded(model, corpus, store.path, max_tokens=asked)
     assert files_of(store.path) == before
 
 
@@ -290,6 +307,32 @@ def test_a_label_named_like_a_column_is_refused(model: TransformerBridge, tmp_pa
     corpus = Corpus.from_tokens(ids, labels={"token": ids})
     with pytest.raises(BadInput, match="label is called 'token'"):
         recorded(model, corpus, tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("first", "later"), [(1, 0.5), (1, float("nan")), (0.5, 2**53 + 1), (0.5, 2**63 - 1)]
+)
+def test_a_label_that_its_column_would_change_is_refused_with_its_place(
+    model: TransformerBridge, tmp_path: Path, first: float, later: float
+) -> None:
+    entries = [{"ids": [5] * LENGTH, "share": value} for value in [first] * 5 + [later]]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    settings = {"length": LENGTH, "packing": "document", "field": "ids", "labels": ["share"]}
+    corpus = open_corpus(path, None, **settings)  # type: ignore
+    with pytest.raises(BadInput, match=r"label 'share' is \S+ in sequence 5.*--overwrite"):
+        recorded(model, corpus, tmp_path / "s", batch_size=1)
+
+
+def test_a_label_of_fractions_and_whole_numbers_is_kept_as_it_is(
+    model: TransformerBridge, tmp_path: Path
+) -> None:
+    shares = [0.5, 1, float("nan"), 3, 0.25, 2**53]
+    ids = np.full((6, LENGTH), 5)
+    labels = {"share": np.repeat(np.array(shares)[:, None], LENGTH, axis=1)}
+    store = recorded(model, Corpus.from_tokens(ids, labels=labels), tmp_path / "s")
+    found = store.column("share", 0, store.n_rows)[::LENGTH]
+    assert np.array_equal(found, np.array(shares), equal_nan=True)
 
 
 @pytest.mark.parametrize("style", ["mixtral", "t5", "bert"])

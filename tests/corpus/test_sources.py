@@ -370,6 +370,21 @@ def test_labels_that_are_not_numbers_are_refused(tmp_path: Path, byte_model: Pat
         open_corpus(tmp_path / "a.txt", byte_model, length=4, labels=["kind"])
 
 
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
+def test_integers_beyond_64_bits_are_refused_with_their_line(
+    tmp_path: Path, byte_model: Path, value: int
+):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "n": 1}, {"text": "b", "n": value}])
+    with pytest.raises(BadInput, match=r"line 2: label 'n' is beyond the 64 bits"):
+        open_corpus(path, byte_model, length=4, labels=["n"])
+    path = write_jsonl(tmp_path / "b.jsonl", [{"ids": [value]}])
+    with pytest.raises(BadInput, match=r"line 1: a token id is beyond the 64 bits"):
+        open_corpus(path, byte_model, length=4, field="ids")
+    (tmp_path / "c.jsonl").write_text(f'{{"text": "a", "n": {"9" * 5000}}}')
+    with pytest.raises(BadInput, match=r"line 1 is not JSON"):
+        open_corpus(tmp_path / "c.jsonl", byte_model, length=4, labels=["n"])
+
+
 def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path, byte_model: Path):
     parquet.write_table(pyarrow.table({"body": ["a"]}), tmp_path / "a.parquet")
     for source in (tmp_path / "a.parquet", Dataset.from_dict({"body": ["a"]})):
