@@ -16,11 +16,11 @@ from interp.capture.header import COLUMNS, StoreHeader
 from interp.capture.precision import ON_DISK, StoredDtype
 from interp.capture.weights import weights_hash
 from interp.corpus.corpus import Corpus, TokenBatch
-from interp.models.fidelity import check_fidelity
+from interp.models.fidelity import Fidelity, check_fidelity
 from interp.models.identity import model_hash
 from interp.models.load import reference_of, unedited
 from interp.models.sites import resolve_sites
-from interp.results.errors import BadInput, Unsupported
+from interp.results.errors import BadInput, Mismatch, Unsupported
 from interp.results.hashing import sha256_bytes
 from interp.results.provenance import Provenance
 
@@ -29,6 +29,8 @@ _PROBED_SEQUENCES = 2
 _CHECKED_POSITIONS = (16, 128)
 _CHECKED_LOGITS = 4 << 20
 """The fidelity check holds its logits a dozen times over: with a large vocabulary, fewer tokens."""
+_ALLOWED_DIFFERENCE = 1e-2
+"""Of the largest logit; rounding in float32 makes some 1e-6."""
 _CPU_TOKENS_PER_FORWARD = 512
 """GPT-2 small runs a tenth faster with 512 than with 2048, in a quarter of the memory."""
 _COUNTED_TOKENS = 1 << 21
@@ -171,7 +173,20 @@ def _fidelity(model: TransformerBridge, batch: TokenBatch) -> dict[str, Any]:
     found = check_fidelity(model, tokens[:, :n], mask[:, :n])
     if not math.isfinite(found.max_abs_difference):
         raise BadInput(f"the model computes NaN or infinity in {found.dtype}: load it in float32")
+    _refuse_unlike(found)
     return found.to_json()
+
+
+def _refuse_unlike(found: Fidelity) -> None:
+    """Mismatch if the bridge computes another model; 16-bit numbers round, and are only told."""
+    worst, allowed = found.max_abs_difference, _ALLOWED_DIFFERENCE * found.largest_logit
+    if found.dtype == "float32" and worst > allowed:
+        raise Mismatch(
+            f"the model differs from plain transformers by {worst:.2g} with a largest logit of "
+            f"{found.largest_logit:.2g}: its activations would be another model's. Load it again, "
+            "and if it stays so, this architecture is bridged wrongly by this version of "
+            "TransformerLens"
+        )
 
 
 def _provenance(model: TransformerBridge, corpus: Corpus, command: str | None) -> Provenance:

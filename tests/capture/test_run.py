@@ -1,6 +1,7 @@
 import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from interp.capture import ActivationStore, record
 from interp.capture.plan import plan_capture
 from interp.corpus.corpus import Corpus
 from interp.corpus.sources import open_corpus
+from interp.models.load import load
 from interp.results.errors import BadInput, CorruptFile, InterpError, Mismatch, Unsupported
 from tests.capture.conftest import LENGTH, files_of, make_corpus
 from tests.models import D_VOCAB
@@ -292,6 +294,31 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(
         recorded(model, corpus, tmp_path / "file" / "store")
     with pytest.raises(BadInput, match="is a file"):
         recorded(model, corpus, tmp_path / "file")
+
+
+def test_a_bridge_that_computes_another_model_is_refused(
+    model_directory: Callable[[str], Path], corpus: Corpus, tmp_path: Path
+) -> None:
+    for dtype in ("float32", "bfloat16"):
+        model = load(model_directory("gpt2"), device="cpu", dtype=dtype)
+        with distorted(model):
+            if dtype == "bfloat16":
+                recorded(model, corpus, tmp_path / dtype)
+            else:
+                with pytest.raises(Mismatch, match="differs from plain transformers by"):
+                    recorded(model, corpus, tmp_path / dtype)
+                assert not (tmp_path / dtype).exists()
+
+
+@contextmanager
+def distorted(model: TransformerBridge) -> Iterator[None]:
+    """The bridge's first block adds a half, as a wrongly bridged architecture might."""
+    block = model.get_submodule("blocks.0.mlp")
+    handle = block.register_forward_hook(lambda module, inputs, output: output + 0.5)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def test_sequences_longer_than_the_models_context_are_refused(

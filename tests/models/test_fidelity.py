@@ -1,6 +1,8 @@
 """The fidelity check: near zero for every style, and far from it once the bridge is changed."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,15 @@ def test_a_nan_is_not_mistaken_for_agreement(model_directory: Directory):
     bridge.add_hook("blocks.0.hook_mlp_out", lambda value, hook: value * float("nan"))
     fidelity = check_fidelity(bridge, tokens())
     assert not fidelity.logits["right"] < 1
+
+
+def test_a_nan_on_one_side_alone_is_a_nan(model_directory: Directory):
+    found = check_fidelity(load(str(model_directory("gpt2"))), tokens())
+    for field in ("logits", "stream"):
+        for side in ("right", "left"):
+            one_nan = {**getattr(found, field), side: float("nan")}
+            assert math.isnan(replace(found, **{field: one_nan}).max_abs_difference)
+    assert found.max_abs_difference == max(*found.logits.values(), *found.stream.values())
 
 
 @pytest.mark.parametrize("style", ["gpt2", "llama", "t5", "mixtral"])
