@@ -19,7 +19,7 @@ from interp.capture.reading import Position, record_missing
 from interp.capture.store import ActivationStore
 from interp.capture.writer import StoreWriter
 from interp.corpus.corpus import Corpus
-from interp.results.errors import Incomplete
+from interp.results.errors import Incomplete, Mismatch
 
 
 def record(
@@ -42,7 +42,8 @@ def record(
     `sites` are hook names with wildcards. A store that an earlier call left unfinished is gone on
     with if everything matches; its bytes end as those of an uninterrupted run. Padding is never
     stored; `drop_special` leaves out BOS, EOS and the like too. asked = stored + masked + missing:
-    a corpus that ends early leaves rows missing, and the manifest says so. `memory` ("4GiB") bounds
+    a corpus that ends early leaves rows missing, and the manifest says so. A stream without a
+    commit may change unseen, so its stores are never gone on with. `memory` ("4GiB") bounds
     the process's anonymous memory. Under `torchrun` the ranks share the shards among them.
 
     Raises Mismatch if `store` is another run's, BadInput if it is no store or a value does not fit
@@ -82,7 +83,7 @@ def execute(
             ranks.first_only(lambda: stack.enter_context(locked(directory)))
         else:
             ranks.first_only(lambda: None)
-        ranks.first_only(lambda: _prepare(directory, plan, overwrite))
+        ranks.first_only(lambda: _prepare(directory, plan, corpus, overwrite))
         manifest = read_manifest(directory)
         if manifest.ending is None:
             reader = SiteReader(model, list(plan.header.sites))
@@ -100,7 +101,7 @@ def execute(
                 writer.close()
             except Interrupted:
                 writer.close()
-                raise Interrupted(_how_to_go_on(directory, plan.header)) from None
+                raise Interrupted(_how_to_go_on(directory, plan.header, corpus)) from None
             except BaseException:
                 writer.abandon()
                 raise
@@ -109,7 +110,12 @@ def execute(
         return ActivationStore.open(directory)
 
 
-def _prepare(directory: Path, plan: CapturePlan, overwrite: bool) -> Manifest:
+def _prepare(directory: Path, plan: CapturePlan, corpus: Corpus, overwrite: bool) -> Manifest:
+    if not corpus.hash_is_whole and not overwrite and read_manifest(directory).shards:
+        raise Mismatch(
+            f"{directory} cannot be gone on with: {corpus.name} is a stream that may have changed "
+            "since. Capture a file or a finite datasets.Dataset, or start again with --overwrite"
+        )
     return prepare(
         directory,
         plan.header,
@@ -119,11 +125,14 @@ def _prepare(directory: Path, plan: CapturePlan, overwrite: bool) -> Manifest:
     )
 
 
-def _how_to_go_on(directory: Path, header: StoreHeader) -> str:
+def _how_to_go_on(directory: Path, header: StoreHeader, corpus: Corpus) -> str:
     tokens = sum(entry.tokens for entry in read_manifest(directory).shards)
+    then = "run the same command to go on"
+    if not corpus.hash_is_whole:
+        then = f"{corpus.name} is a stream, which cannot be gone on with"
     return (
         f"interrupted: {tokens:,} of {header.asked:,} tokens are in {directory}, whole and safe; "
-        "run the same command to go on"
+        f"{then}"
     )
 
 

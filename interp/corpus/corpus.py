@@ -69,6 +69,8 @@ class Corpus:
     """Starts a new reading at sequence 0."""
     token_strings: Callable[[], list[str] | None]
     """How each id looks to a person; None without a tokenizer."""
+    hash_is_whole: bool = True
+    """False for a stream that changes unseen after its first documents, which alone are hashed."""
 
     def __repr__(self) -> str:
         n = "an unknown number of" if self.n_sequences is None else f"{self.n_sequences:,}"

@@ -34,6 +34,8 @@ class Source:
     """None for a stream."""
     read: Callable[[Sequence[int] | None], Iterator[Document]]
     """Documents in the source's order, or in the order of the numbers given."""
+    digest_is_whole: bool = True
+    """False where the digest is only of the first documents."""
 
 
 def document_of(

@@ -46,7 +46,9 @@ def stream_source(
         return (parse(entry, i) for i, entry in enumerate(stream))
 
     first = sha256_json([name, commit]) if commit else _digest_of(islice(read(None), _SAMPLED))
-    return Source(name=name, digest=first, n_documents=None, read=read)
+    return Source(
+        name=name, digest=first, n_documents=None, read=read, digest_is_whole=commit is not None
+    )
 
 
 def hub_source(name: str, *, split: str, field: str, labels: tuple[str, ...]) -> Source:

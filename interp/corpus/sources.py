@@ -117,6 +117,7 @@ def _from_documents(
         label_names=label_names,
         rows=rows,
         token_strings=model.token_strings,
+        hash_is_whole=source.digest_is_whole,
     )
 
 

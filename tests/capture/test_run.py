@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import IterableDataset
 from transformer_lens.model_bridge import TransformerBridge
 
 from interp.capture import ActivationStore, record
@@ -177,6 +178,27 @@ def test_another_corpus_does_not_go_on_with_a_store(
     recorded(model, corpus, tmp_path / "s")
     with pytest.raises(Mismatch, match="corpus_hash"):
         recorded(model, make_corpus(seed=1), tmp_path / "s")
+
+
+def test_a_stream_that_is_only_known_by_its_beginning_is_not_gone_on_with(
+    model: TransformerBridge, tmp_path: Path
+) -> None:
+    def corpus(last: int) -> Corpus:
+        # As many documents as are hashed, and one that is not.
+        entries = [{"ids": [5] * LENGTH}] * 1024 + [{"ids": [last] * LENGTH}]
+        stream = IterableDataset.from_generator(lambda: iter(entries))  # type: ignore
+        return open_corpus(stream, None, length=LENGTH, packing="document", field="ids")
+
+    changed = {"max_tokens": 10**6, "batch_size": 64, "shard_bytes": 1 << 22}
+    store = recorded(model, corpus(6), tmp_path / "s", **changed)
+    assert corpus(6).hash == corpus(7).hash
+    assert len(store.manifest.shards) > 1
+    before = files_of(store.path)
+    (store.path / "shard-00001.h5").unlink()
+    with pytest.raises(Mismatch, match=r"stream that may have changed.*--overwrite"):
+        recorded(model, corpus(7), store.path, **changed)
+    recorded(model, corpus(6), store.path, overwrite=True, **changed)
+    assert files_of(store.path) == before
 
 
 def test_a_model_with_one_changed_weight_does_not_go_on_with_a_store(
