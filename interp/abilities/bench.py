@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from interp.abilities.comparator import Scales
 from interp.abilities.comparators import comparators
@@ -10,6 +11,12 @@ from interp.abilities.contestants import Contestant, Weights, comparison_with, t
 from interp.abilities.trial import Trial, measure_on
 from interp.abilities.tuning import Choice, choose, grid
 from interp.abilities.weights import AbilityWeights
+from interp.abilities.written_transfer import (
+    check_parts,
+    check_settings,
+    read_transfer,
+    transfer_command,
+)
 from interp.evaluation.comparison import Row
 from interp.evaluation.items import Item
 from interp.evaluation.scoring import Rule
@@ -37,7 +44,8 @@ class Candidates:
     ceiling: str | Path | None = None
     """Trained on the ability in the target languages."""
     transferred: str | Path | None = None
-    """The transfer as a directory; without it the merge is made in memory."""
+    """The transfer as `transfer` wrote it, with the scales that are chosen; without it the merge
+    is made in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +60,18 @@ class Bench:
     """The candidates, loaded, and the methods that their weights make."""
 
     def __init__(self, candidates: Candidates, *, rule: Rule, device: str, k2: float) -> None:
-        """Raises Mismatch if the ability weights were taken from another base."""
+        """Raises Mismatch if the ability weights, or a written transfer, are of other models."""
         directory = directory_of(candidates.base)
         self.identity = model_identity(directory)
         self._candidates = candidates
+        self._k2 = k2
         for weights in (candidates.weights, candidates.random_weights):
             if weights is not None and weights.base.root != self.identity.root:
                 raise Mismatch(
                     f"the ability weights belong to base {weights.base.root[:12]}, and {directory} "
                     f"is {self.identity.root[:12]}: extract them again on this base"
                 )
+        self._written = self._written_transfer()
         self.trial = Trial(directory, rule=rule, device=device)
         refs = {
             "language": candidates.language_model,
@@ -124,8 +134,33 @@ class Bench:
     def _weights(self, contestant: Contestant, choice: Choice) -> Weights:
         written = self._candidates.transferred
         if contestant.key == "transfer" and written is not None:
-            return self.trial.weights_of(directory_of(written))
+            command = transfer_command(
+                base=self._candidates.base,
+                weights="WEIGHTS",
+                language=self._candidates.language_model,
+                scales=choice.scales,
+                k2=self._k2,
+                out="OUT",
+            )
+            directory = directory_of(written)
+            check_settings(directory, self._written, choice.scales, k2=self._k2, command=command)
+            return self.trial.weights_of(directory)
         return self.trial.merged(contestant, choice.scales)
+
+    def _written_transfer(self) -> dict[str, Any]:
+        """The recipe of the transfer that is to be tested as it was written; else empty."""
+        if self._candidates.transferred is None:
+            return {}
+        directory = directory_of(self._candidates.transferred)
+        recipe = read_transfer(directory)
+        check_parts(
+            directory,
+            recipe,
+            base=self.identity.root,
+            language=model_identity(directory_of(self._candidates.language_model)).root,
+            ability=self._candidates.weights.digest,
+        )
+        return recipe
 
     def _tested(
         self, key: str, title: str, weights: Weights, choice: Choice | None = None

@@ -217,7 +217,7 @@ def _made_by(
         "base": identities[0].root,
         "languages": [identity.root for identity in identities[1:]],
         "abilities": [
-            {"data_sha256": one.data_sha256, "base": one.base.root, **one.recipe.to_json()}
+            {"data_sha256": one.digest, "base": one.base.root, **one.recipe.to_json()}
             for one in abilities
         ],
         "dtype": merge.dtype,

@@ -14,6 +14,7 @@ from interp.abilities.support import Support, checked_support
 from interp.models.identity import ModelIdentity
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.finding import read_header, save_finding
+from interp.results.hashing import sha256_bytes, sha256_json
 from interp.results.provenance import Provenance
 
 SCHEMA = "interp.ability/1"
@@ -56,6 +57,23 @@ class AbilityWeights:
     def share(self) -> float:
         """Entries with a weight over all entries of the base."""
         return self.count / self.base.n
+
+    @property
+    def digest(self) -> str:
+        """What the weights are known by: the hash of their file, or of every array if in none."""
+        if self.data_sha256 is not None:
+            return self.data_sha256
+        return sha256_json(
+            {
+                f"{kind}.{name}": [
+                    str(array.dtype),
+                    list(array.shape),
+                    sha256_bytes(np.ascontiguousarray(array).tobytes()),
+                ]
+                for name, tensor in self.tensors.items()
+                for kind, array in arrays_of(tensor).items()
+            }
+        )
 
     def counts_by_tensor(self) -> dict[str, int]:
         """Entries with a weight, of every tensor that has one."""

@@ -1,5 +1,6 @@
 """`interp ability locate`, `train` and `verify`: what needs a model in memory."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
+from interp.results.escape import visible
 
 if TYPE_CHECKING:
     from interp.abilities.mask import NeuronMask
@@ -240,11 +242,13 @@ def verify(
     --train-random ability.jsonl --ceiling polyglot/ceiling --out comparison
     """
     from interp.abilities.bench import Candidates
+    from interp.abilities.comparator import Scales
     from interp.abilities.masked_training import TrainingRecipe
     from interp.abilities.random_weights import random_weights_like
     from interp.abilities.tuning import ETAS, GAMMAS, grid
     from interp.abilities.verify import verify
     from interp.abilities.weights import AbilityWeights
+    from interp.abilities.written_transfer import transfer_command
 
     check_out(out, replace=overwrite)
     if random_weights is not None and train_random is not None:
@@ -291,6 +295,18 @@ def verify(
         print_json({"path": str(out)} | table.to_json())
     else:
         print(table.text_table())
+    if transferred is None:
+        chosen = next(row.setting for row in table.rows if row.key == "transfer")
+        command = transfer_command(
+            base=base,
+            weights=weights,
+            language=language,
+            scales=Scales(**chosen),
+            k2=k2,
+            out=out.with_name(f"{out.name}-model"),
+        )
+        print(f"\nTo write the transfer that was tested: {visible(command, limit=4000)}",
+              file=sys.stderr)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

@@ -167,6 +167,65 @@ def test_the_merge_in_memory_is_the_merge_on_disk_bit_for_bit(
         assert torch.equal(parameter.detach(), merged[name]), name
 
 
+def test_a_written_transfer_is_tested_only_as_what_it_is(world: World, tmp_path: Path) -> None:
+    base, weights = world.candidates.base, world.candidates.weights
+    language = world.candidates.language_model
+    scales = grid((0.5,), (0.7,))
+
+    def write(name: str, **changed) -> Path:
+        made = {"language": language, "gamma": 0.5, "eta": 0.7, "cast": True} | changed
+        transfer(base, weights, tmp_path / name, **made)
+        return tmp_path / name
+
+    def tested(directory: Path | str) -> Comparison:
+        return verify(
+            replace(world.candidates, transferred=directory),
+            world.items,
+            ability_task="ability",
+            targets=["D", "E"],
+            settings=scales,
+        )
+
+    written = tested(write("same"))
+    in_memory = verify(
+        world.candidates, world.items, ability_task="ability", targets=["D", "E"], settings=scales
+    )
+    assert np.array_equal(written.correct, in_memory.correct)
+    assert written.rows == in_memory.rows
+    for directory, said in (
+        (world.candidates.ability_model, "does not say that it is a transfer"),
+        (write("gamma", gamma=1.0), r"gamma 1\.0.*tests gamma 0\.5.*--gamma 0\.5 --eta 0\.7"),
+        (write("eta", eta=1.0), r"eta 1\.0.*tests eta 0\.7"),
+        (write("k2", k2=0.6), r"k2 0\.6.*tests k2 1\.0"),
+        (write("rest", eta_rest=0.0), r"eta_rest 0\.0.*tests eta_rest 0\.7"),
+        (write("alone", language=None), "language model none"),
+        (write("other", language=world.candidates.ability_model), "made of language model"),
+    ):
+        with pytest.raises(Mismatch, match=said):
+            tested(str(directory))
+    doubled = write("doubled")
+    lineage = json.loads((doubled / "interp.json").read_text())
+    (doubled / "interp.json").write_text(json.dumps(lineage | {"root": "0" * 64}))
+    with pytest.raises(Mismatch, match="its interp.json tells of 000000000000"):
+        tested(doubled)
+
+
+def test_a_written_transfer_of_other_ability_weights_is_refused(
+    world: World, tmp_path: Path
+) -> None:
+    random = world.candidates.random_weights
+    assert random is not None
+    language = world.candidates.language_model
+    transfer(world.candidates.base, random, tmp_path / "random", language=language, cast=True)
+    with pytest.raises(Mismatch, match="made of ability weights"):
+        Bench(
+            replace(world.candidates, transferred=tmp_path / "random"),
+            rule="greedy",
+            device="cpu",
+            k2=1.0,
+        )
+
+
 def test_the_random_weights_have_the_same_count_in_every_tensor(world: World) -> None:
     located, drawn = world.candidates.weights, world.candidates.random_weights
     assert drawn is not None

@@ -1,6 +1,7 @@
 """`interp ability locate`, `train` and `verify`, from files to files."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,30 @@ def test_train_locate_and_verify_make_a_table(place: Path, tmp_path: Path) -> No
     assert [row.key for row in table.rows][3:] == ["transfer", "random_neurons", "task_arithmetic"]
     result = json.loads(run(*arguments, "--out", tmp_path / "again", "--json"))
     assert result["target"]["base"] == list(table.cell("base", "target"))
+
+
+def test_the_command_that_verify_prints_writes_the_model_that_it_tested(
+    place: Path, tmp_path: Path
+) -> None:
+    data = place / "ability.jsonl"
+    run("train", place / "base", data, "--out", tmp_path / "full", *SHORT)
+    run("train", place / "base", data, "--out", tmp_path / "other", "--seed", "1", *SHORT)
+    extract(place / "base", tmp_path / "full", tmp_path / "weights", mask=place / "located")
+    arguments = [
+        *("ability", "verify", place / "base", "--items", place / "items.jsonl"),
+        *("--weights", tmp_path / "weights", "--ability", tmp_path / "full"),
+        *("--language", tmp_path / "other", "--targets", "D,E"),
+        *("--gammas", "0.5", "--etas", "0.7", "--k2", "0.6"),
+    ]
+    verified = CliRunner().invoke(app, [str(a) for a in (*arguments, "--out", tmp_path / "table")])
+    command = shlex.split(verified.stderr.split("was tested: ")[1])
+    assert command[:3] == ["interp", "ability", "transfer"]
+    run(*command[2:])
+    written = ["--transferred", tmp_path / "table-model", "--out", tmp_path / "again"]
+    run(*map(str, arguments[1:]), *written)
+    tables = [Comparison.load(tmp_path / name) for name in ("table", "again")]
+    assert tables[0].rows == tables[1].rows
+    assert tables[0].correct.tolist() == tables[1].correct.tolist()
 
 
 def test_what_is_there_is_not_overwritten_unasked(place: Path) -> None:
