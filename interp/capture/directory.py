@@ -13,9 +13,9 @@ from interp.capture.header import HEADER, StoreHeader, read_store_header, refuse
 from interp.capture.manifest import (
     MANIFEST,
     Manifest,
-    append_entry,
     cut_unfinished_line,
     read_manifest,
+    write_manifest,
 )
 from interp.capture.store import VOCABULARY, ActivationStore
 from interp.results.atomic import atomic_file, fsync_directory
@@ -69,6 +69,7 @@ def prepare(
         for file in directory.iterdir():
             if _LEFT_BY_A_KILL.fullmatch(file.name):
                 file.unlink()
+        _refuse_orphans(directory)
         if not (directory / HEADER).is_file():
             _begin(directory, header, vocabulary)
         manifest = _go_on(directory, header)
@@ -80,6 +81,7 @@ def _begin(directory: Path, header: StoreHeader, vocabulary: bytes | None) -> No
     if vocabulary is not None:
         with atomic_file(directory / VOCABULARY) as temporary:
             temporary.write_bytes(vocabulary)
+    write_manifest(directory, [])
     # Last: from here on the directory is a store.
     header.write(directory)
 
@@ -102,9 +104,7 @@ def _forget_deleted_shards(directory: Path) -> None:
     shards = read_manifest(directory).shards
     present = [entry for entry in shards if (directory / entry.name).exists()]
     if len(present) < len(shards):
-        (directory / MANIFEST).unlink()
-        for entry in present:
-            append_entry(directory, entry)
+        write_manifest(directory, present)
 
 
 def _make(directory: Path) -> None:
@@ -122,6 +122,21 @@ def _refuse_foreign(directory: Path) -> None:
             f"{directory} holds {foreign[0]!r}, which is no part of an activation store: "
             "choose another --out"
         )
+
+
+def _refuse_orphans(directory: Path) -> None:
+    """Shards without the files that say what they are may be days of work: never deleted unasked.
+
+    A run of ours cannot leave this behind: it writes both files before its first shard. An
+    overwriting run that is killed can, and says again that it overwrites.
+    """
+    n_shards = len(list(directory.glob("shard-*.h5")))
+    for name in (HEADER, MANIFEST):
+        if n_shards and not (directory / name).is_file():
+            raise CorruptFile(
+                f"{directory} holds {n_shards} shards and no {name}: put that file back, choose "
+                "another --out, or start again with --overwrite, which deletes the shards"
+            )
 
 
 def _clear(directory: Path) -> None:

@@ -105,10 +105,13 @@ def append_entry(directory: Path, entry: ShardEntry) -> None:
         os.close(descriptor)
 
 
-def write_finished(directory: Path, shards: Sequence[ShardEntry], ending: Ending) -> None:
-    """Replace the manifest by its lines in order and the ending, whatever order they came in."""
+def write_manifest(
+    directory: Path, shards: Sequence[ShardEntry], ending: Ending | None = None
+) -> None:
+    """Replace the manifest by these lines in order, whatever order they came in."""
     lines = [_line(shard.to_json()) for shard in sorted(shards, key=lambda shard: shard.index)]
-    lines.append(_line({"end": asdict(ending)}))
+    if ending is not None:
+        lines.append(_line({"end": asdict(ending)}))
     with atomic_file(directory / MANIFEST) as temporary:
         temporary.write_bytes(b"".join(lines))
 

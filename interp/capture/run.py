@@ -12,7 +12,7 @@ from interp.capture.distributed import current_ranks
 from interp.capture.forward import SiteReader
 from interp.capture.header import StoreHeader
 from interp.capture.interruption import Interrupted
-from interp.capture.manifest import Ending, Manifest, read_manifest, write_finished
+from interp.capture.manifest import Ending, Manifest, read_manifest, write_manifest
 from interp.capture.plan import SHARD_BYTES, CapturePlan, plan_capture
 from interp.capture.precision import StoredDtype
 from interp.capture.reading import Position, record_missing
@@ -155,4 +155,4 @@ def _finish(directory: Path, header: StoreHeader, end: Position) -> None:
         sequences=end.sequences,
         reason=f"the corpus ended after {tokens:,} tokens" if missing else "",
     )
-    write_finished(directory, shards, ending)
+    write_manifest(directory, shards, ending)

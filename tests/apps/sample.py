@@ -8,7 +8,7 @@ import numpy as np
 
 from interp.abilities.mask import NeuronMask
 from interp.capture.header import COLUMNS, StoreHeader
-from interp.capture.manifest import Ending, read_manifest, write_finished
+from interp.capture.manifest import Ending, read_manifest, write_manifest
 from interp.capture.store import VOCABULARY
 from interp.capture.writer import StoreWriter
 from interp.evaluation.compare import compare
@@ -61,7 +61,7 @@ def sample_store(
         sequences = (start // LENGTH, stop // LENGTH)
         writer.commit(sequences=sequences, masked=0, padding=0)
     writer.close()
-    write_finished(path, read_manifest(path).shards, _ending(n, n_sequences))
+    write_manifest(path, read_manifest(path).shards, _ending(n, n_sequences))
     return path
 
 

@@ -132,6 +132,36 @@ def test_a_run_killed_before_its_last_line_ends_in_the_same_bytes(
     assert files_of(store.path) == before
 
 
+@pytest.mark.parametrize("lost", ["manifest.jsonl", "store.json"])
+def test_shards_whose_manifest_or_header_is_lost_are_not_deleted(
+    model: TransformerBridge, corpus: Corpus, tmp_path: Path, lost: str
+) -> None:
+    store = recorded(model, corpus, tmp_path / "s")
+    before = files_of(store.path)
+    (store.path / lost).unlink()
+    with pytest.raises(CorruptFile, match=rf"shards and no {lost}: put that file back.*overwrite"):
+        recorded(model, corpus, store.path)
+    assert files_of(store.path) == {name: before[name] for name in before if name != lost}
+    (store.path / lost).write_bytes(before[lost])
+    recorded(model, corpus, store.path)
+    assert files_of(store.path) == before
+    (store.path / lost).unlink()
+    recorded(model, corpus, store.path, overwrite=True)
+    assert files_of(store.path) == before
+
+
+def test_a_run_killed_after_its_first_shard_and_before_its_first_line_goes_on(
+    model: TransformerBridge, corpus: Corpus, tmp_path: Path
+) -> None:
+    store = recorded(model, corpus, tmp_path / "s")
+    before = files_of(store.path)
+    for entry in store.manifest.shards[1:]:
+        (store.path / entry.name).unlink()
+    (store.path / "manifest.jsonl").write_bytes(b"")
+    recorded(model, corpus, store.path)
+    assert files_of(store.path) == before
+
+
 def test_an_altered_shard_stops_the_run_and_deleting_it_is_the_remedy(
     model: TransformerBridge, corpus: Corpus, tmp_path: Path
 ) -> None:
