@@ -17,7 +17,7 @@ from interp.corpus.text import TextModel, open_text_model
 from interp.results.errors import BadInput
 from interp.results.hashing import sha256_json
 
-_SCHEMA = "interp.corpus/1"
+_SCHEMA = "interp.corpus/2"
 _TOKENIZED_AT_ONCE = 64
 
 Packing = Literal["pack", "document"]

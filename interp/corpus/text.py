@@ -58,7 +58,10 @@ class TextModel:
         )
 
     def encode(self, documents: list[Document]) -> list[Int[np.ndarray, " n"]]:
-        """The ids of each document, without BOS or EOS; ready ids as they are."""
+        """The ids of each document, without BOS or EOS; ready ids as they are.
+
+        A special token spelt out in a text is read as text, where the vocabulary allows it.
+        """
         texts = [d.content for d in documents if isinstance(d.content, str)]
         if texts and self.tokenizer is None:
             where = next(d.where for d in documents if isinstance(d.content, str))
@@ -70,7 +73,23 @@ class TextModel:
     def _encode_texts(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        # A text that spells out "</s>" is text: only the frame makes a document end.
+        return self.tokenizer(
+            texts, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )["input_ids"]
+
+    @property
+    def text_makes_special_tokens(self) -> bool:
+        """Whether a special token spelt out in text becomes that token all the same.
+
+        So it is where the special token is also a plain entry of the vocabulary, as in word-level
+        and many unigram vocabularies.
+        """
+        if self.tokenizer is None:
+            return False
+        special = [i for i in self.special_tokens.special_ids if i < len(self.tokenizer)]
+        spelt = [f"a {self.tokenizer.convert_ids_to_tokens(i)} b" for i in special]
+        return any(not set(special).isdisjoint(ids) for ids in self._encode_texts(spelt))
 
     def frame(self, add_bos: bool | Literal["auto"], *, packed: bool) -> Frame:
         """What goes around text; BadInput if BOS is asked of a tokenizer without one."""
@@ -91,14 +110,17 @@ class TextModel:
     def describe(self, frame: Frame, *, packed: bool) -> str:
         """`frame` in words."""
         habit = "as its tokenizer does" if frame.prefix == self.facts.prefix else "on request"
+        spelt = ""
+        if self.text_makes_special_tokens:
+            spelt = "; a special token spelt out in the text becomes that token"
         start = "no BOS before a sequence"
         if frame.prefix:
             start = f"every sequence starts with {self._shown(frame.prefix)}, {habit}"
         if packed:
             gap = f"followed by {self._shown(frame.separator)}" if frame.separator else "not marked"
-            return f"{start}; documents are packed end to end, the end of each {gap}"
+            return f"{start}; documents are packed end to end, the end of each {gap}{spelt}"
         end = f", with {self._shown(frame.suffix)} at its end" if frame.suffix else ""
-        return f"{start}; one document a row{end}"
+        return f"{start}; one document a row{end}{spelt}"
 
     def token_strings(self) -> list[str] | None:
         """How each id looks to a person, special characters kept; None without a tokenizer."""

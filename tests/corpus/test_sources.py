@@ -43,7 +43,7 @@ HOSTILE = [
 ]
 
 
-def write_byte_tokenizer(directory: Path) -> None:
+def write_byte_tokenizer(directory: Path, **specials: str) -> None:
     """A tokenizer with one token a byte, so that ids can be turned back into exactly the text."""
     directory.mkdir(parents=True, exist_ok=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -52,8 +52,11 @@ def write_byte_tokenizer(directory: Path) -> None:
         add_prefix_space=False, use_regex=False
     )
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[attr-defined]
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(directory)
-    (directory / "config.json").write_text(json.dumps({"vocab_size": 256, "model_type": "gpt2"}))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials).save_pretrained(directory)
+    d_vocab = 256 + len(specials)
+    (directory / "config.json").write_text(
+        json.dumps({"vocab_size": d_vocab, "model_type": "gpt2"})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +179,32 @@ def test_hostile_text_comes_back_character_by_character(tmp_path: Path, byte_mod
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in HOSTILE])
     corpus = open_corpus(path, byte_model, length=1000, packing=packing)
     assert texts_of(corpus, byte_model) == HOSTILE
+
+
+@pytest.mark.parametrize("packing", ["pack", "document"])
+def test_special_tokens_spelt_out_in_text_are_text(tmp_path: Path, packing):
+    write_byte_tokenizer(tmp_path / "model", bos_token="<s>", eos_token="</s>")
+    texts = ["a</s>b", "</s>", "<s><s> x </s", "<s>"]
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in texts])
+    corpus = open_corpus(path, tmp_path / "model", length=8, packing=packing)
+    (batch,) = corpus.batches(99)
+    ends = len(texts) if packing == "pack" else 0
+    assert batch.special.sum() == ends
+    kept = batch.attention_mask & ~batch.special
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    found = [tokenizer.decode(batch.tokens[kept & (batch.document == i)]) for i in range(4)]
+    assert found == texts
+    assert "spelt out" not in corpus.bos
+
+
+def test_a_vocabulary_in_which_special_tokens_are_words_says_so(
+    tmp_path: Path, model_directory: Directory
+):
+    (tmp_path / "a.txt").write_text("w5 <eos> w6")
+    for packing in ("pack", "document"):
+        corpus = open_corpus(tmp_path / "a.txt", model_directory("gpt2"), length=3, packing=packing)
+        assert next(corpus.batches(1)).tokens[0].tolist() == [5, 2, 6]
+        assert "a special token spelt out in the text becomes that token" in corpus.bos
 
 
 def test_only_a_newline_ends_a_line_of_text(tmp_path: Path, byte_model: Path):
@@ -450,10 +479,11 @@ def test_a_corpus_opens_without_importing_torch(tmp_path: Path, model_directory:
 # Needs the small trained model that lies beside the repository on our machines.
 @pytest.mark.skipif(not STORIES.is_dir(), reason=f"{STORIES} is not on this machine")
 def test_a_sentencepiece_model_reads_hostile_text_with_bos_in_front(tmp_path: Path):
-    path = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in HOSTILE[:-1]])
+    hostile = [*HOSTILE[:-1], "a </s> b <s>c</s>"]
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in hostile])
     corpus = open_corpus(path, STORIES, length=64)
     batches = list(corpus.batches(16))
     assert all((batch.tokens[:, 0] == 1).all() for batch in batches)
     assert all(batch.bos[:, 0].all() and not batch.bos[:, 1:].any() for batch in batches)
     ends = sum(int((batch.tokens == 2)[batch.attention_mask].sum()) for batch in batches)
-    assert ends == len(HOSTILE) - 1
+    assert ends == len(hostile)
