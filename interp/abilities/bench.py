@@ -8,6 +8,7 @@ from typing import Any
 from interp.abilities.comparator import Scales
 from interp.abilities.comparators import comparators
 from interp.abilities.contestants import Contestant, Weights, comparison_with, transfer
+from interp.abilities.recipe import check_finite, check_share_of_tensors
 from interp.abilities.trial import Trial, measure_on
 from interp.abilities.tuning import Choice, choose, grid
 from interp.abilities.weights import AbilityWeights
@@ -61,6 +62,7 @@ class Bench:
 
     def __init__(self, candidates: Candidates, *, rule: Rule, device: str, k2: float) -> None:
         """Raises Mismatch if the ability weights, or a written transfer, are of other models."""
+        check_share_of_tensors(k2)
         directory = directory_of(candidates.base)
         self.identity = model_identity(directory)
         self._candidates = candidates
@@ -96,6 +98,7 @@ class Bench:
         tolerance: float,
     ) -> dict[str, Choice]:
         """The scales of every contestant, on the same settings and items."""
+        check_finite("tolerance", tolerance)
         measure = measure_on(validation, ability_task=ability_task, targets=targets)
         encoded = self.trial.encode(validation)
         tried = grid() if settings is None else tuple(settings)

@@ -14,7 +14,7 @@ from interp.abilities.compatibility import (
 from interp.abilities.extraction import write_weights
 from interp.abilities.extraction_plan import ExtractionPlan
 from interp.abilities.mask import NeuronMask
-from interp.abilities.recipe import ExtractionRecipe
+from interp.abilities.recipe import ExtractionRecipe, check_finite
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
@@ -60,6 +60,8 @@ def extract(
     exists and not `overwrite`.
     """
     beta = _resolve_beta(beta, general)
+    check_finite("alpha", alpha)
+    check_finite("beta", beta)
     out = Path(out)
     check_out(out, replace=overwrite)
     chosen = mask if isinstance(mask, NeuronMask | None) else NeuronMask.load(Path(mask))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.mask import NeuronMask
 from interp.abilities.packed_entries import PackedEntries
+from interp.abilities.recipe import check_finite
 from interp.models.examples import TrainingExamples, read_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
@@ -45,8 +46,11 @@ class TrainingRecipe:
         if self.steps < 1 or self.batch_size < 1 or not 0 <= self.warmup <= self.steps:
             raise BadInput(
                 f"a training of {self.steps} steps ({self.warmup} of warm-up) with batches of "
-                f"{self.batch_size}: expected at least 1 of each, and the warm-up inside the steps"
+                f"{self.batch_size}: expected at least 1 of each, and the warm-up inside the "
+                f"steps: give --warmup {max(1, self.steps) // 10} or so"
             )
+        check_finite("lr", self.lr)
+        check_finite("weight decay", self.weight_decay)
         if self.lr <= 0 or self.weight_decay < 0:
             raise BadInput(f"lr {self.lr}, weight decay {self.weight_decay}: not below zero")
 

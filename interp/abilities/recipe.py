@@ -1,10 +1,27 @@
 """The settings of extraction and transfer: every coefficient, and where it came from."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from interp.results.errors import BadInput
+
 Selection = Literal["least", "most", "random", "none"]
 SimilaritySupport = Literal["mask", "all"]
+
+
+def check_finite(name: str, *values: float) -> None:
+    """Raise BadInput naming the first value that is no number to multiply weights by."""
+    for value in values:
+        if not math.isfinite(value):
+            raise BadInput(f"{name} is {value}: expected a finite number")
+
+
+def check_share_of_tensors(k2: float) -> float:
+    """`k2` itself. Raises BadInput outside [0, 1]."""
+    if not 0.0 <= k2 <= 1.0:
+        raise BadInput(f"k2 is {k2}: it is a share of tensors, from 0 to 1")
+    return k2
 
 
 @dataclass(frozen=True, kw_only=True)

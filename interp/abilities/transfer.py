@@ -18,7 +18,13 @@ from interp.abilities.compatibility import (
 from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.merging import Merge, write_merged
 from interp.abilities.model_files import ModelFiles
-from interp.abilities.recipe import Selection, SimilaritySupport, TransferRecipe
+from interp.abilities.recipe import (
+    Selection,
+    SimilaritySupport,
+    TransferRecipe,
+    check_finite,
+    check_share_of_tensors,
+)
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
@@ -78,12 +84,14 @@ def transfer(
     check_out(out, replace=overwrite)
     abilities = [_opened(one) for one in _several(weights)]
     languages = _several(language)
+    check_finite("eta", eta)
+    check_finite("eta_rest", eta if eta_rest is None else eta_rest)
     recipe = TransferRecipe(
         gamma=_each(gamma, len(abilities), "gamma"),
         mu=_each(mu, len(languages), "mu"),
         eta=eta,
         eta_rest=eta if eta_rest is None else eta_rest,
-        k2=_share(k2),
+        k2=check_share_of_tensors(k2),
         select=select,
         sim_support=sim_support,
         sim_absolute=sim_absolute,
@@ -145,13 +153,8 @@ def _each(value: float | Sequence[float], n: int, name: str) -> tuple[float, ...
     values = tuple(value) if isinstance(value, list | tuple) else (float(value),) * n  # type: ignore
     if len(values) != n:
         raise BadInput(f"{len(values)} values of {name} for {n}: give one each, or one for all")
+    check_finite(name, *values)
     return tuple(float(one) for one in values)
-
-
-def _share(k2: float) -> float:
-    if not 0.0 <= k2 <= 1.0:
-        raise BadInput(f"k2 is {k2}: it is a share of tensors, from 0 to 1")
-    return k2
 
 
 def _format(dtype: str | None) -> str | None:

@@ -69,8 +69,12 @@ def measure_on(
 ) -> Callable[[Bool[np.ndarray, " items"]], Measured]:
     """A function from answers to mean accuracy over languages, on the ability and on the rest.
 
-    Raises BadInput if a target language has no item of the ability, or nothing else is asked.
+    Raises BadInput if a target language is given twice or has no item of the ability, or nothing
+    else is asked.
     """
+    doubled = sorted({language for language in targets if targets.count(language) > 1})
+    if doubled:
+        raise BadInput(f"target language {doubled[0]!r} is given twice: it would count twice")
     ability = _by_language(items, lambda item: item.task == ability_task)
     missing = [language for language in targets if language not in ability]
     general = _by_language(items, lambda item: item.task != ability_task)

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from interp.abilities.comparator import Scales
+from interp.abilities.recipe import check_finite
 from interp.results.errors import BadInput
 
 GAMMAS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8)
@@ -47,6 +48,8 @@ def grid(gammas: Sequence[float] = GAMMAS, etas: Sequence[float] = ETAS) -> tupl
     """Every pair of scales, gamma outermost."""
     if not gammas or not etas:
         raise BadInput("a grid without scales: give at least one gamma and one eta")
+    check_finite("gamma", *gammas)
+    check_finite("eta", *etas)
     return tuple(Scales(gamma, eta) for gamma, eta in product(gammas, etas))
 
 

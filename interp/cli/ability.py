@@ -8,6 +8,7 @@ import typer
 
 from interp.cli import ability_learning
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
+from interp.results.escape import visible
 
 if TYPE_CHECKING:
     from interp.abilities.inspection import Count
@@ -219,17 +220,23 @@ def inspect(
         if json:
             print_json(shown)
         else:
-            print("\n".join(f"{key}: {value}" for key, value in shown.items()))
+            _say("\n".join(f"{key}: {value}" for key, value in shown.items()))
         return
     if json:
         print_json(found.to_json())
         return
-    print(f"{found.kind} of {found.base.root[:12]}: {_count_text(found.total)}")
+    _say(f"{found.kind} of {found.base.root[:12]}: {_count_text(found.total)}")
     for title, groups in (("tensor", found.by_type), ("layer", found.by_layer)):
         width = max([len(name) for name in groups], default=0)
-        print(f"by {title}")
+        _say(f"by {title}")
         for name, count in groups.items():
-            print(f"  {name:<{width}}  {_count_text(count)}")
+            _say(f"  {name:<{width}}  {_count_text(count)}")
+
+
+def _say(text: str) -> None:
+    """Print lines that hold names from files, which must not steer the terminal."""
+    for line in text.split("\n"):
+        print(visible(line, limit=len(line)))
 
 
 def _count_text(count: "Count") -> str:

@@ -305,7 +305,7 @@ def verify(
             k2=k2,
             out=out.with_name(f"{out.name}-model"),
         )
-        print(f"\nTo write the transfer that was tested: {visible(command, limit=4000)}",
+        print(f"\nTo write the transfer that was tested: {visible(command, limit=len(command))}",
               file=sys.stderr)  # fmt: skip
 
 
@@ -349,4 +349,4 @@ def _mask_text(mask: "NeuronMask") -> str:
             f"  shared with the largest weights: {by_size['shared']:,} entries "
             f"(chance {by_size['expected']:,.0f})"
         )
-    return "\n".join(lines)
+    return "\n".join(visible(line, limit=len(line)) for line in lines)

@@ -10,15 +10,15 @@ from jaxtyping import Bool, Float, Int
 from interp.evaluation.paired import PairedTest
 from interp.evaluation.shares import mean_of_shares
 from interp.results.errors import BadInput, CorruptFile
-from interp.results.escape import html_text
+from interp.results.escape import html_text, visible
 from interp.results.finding import load_finding, save_finding
 from interp.results.intervals import Interval, wilson
 from interp.results.provenance import Provenance
 
 SCHEMA = "interp.comparison/1"
 NOTE = (
-    "95% intervals over test items: they do not cover another training run. Shares changed are "
-    "counts, not estimates."
+    "95% intervals over test items: they do not cover another training run. Cells weigh languages "
+    "equally; paired tests pool the items of a column. Shares changed are counts, not estimates."
 )
 
 
@@ -43,8 +43,8 @@ class Row:
     """For machines: `base`, `transfer`, `task_arithmetic`."""
     title: str
     share_changed: float | None
-    """Entries whose bits differ from the base's, over all entries: a count, 0 to 1. None where the
-    model is not a change of the base."""
+    """Entries whose value differs from the base's, over all entries: a count, 0 to 1. None where
+    the model is not a change of the base."""
     setting: dict[str, float]
     """The scales chosen on the validation split; empty where there is nothing to choose."""
 
@@ -186,13 +186,13 @@ class Comparison:
 
     def text_table(self) -> str:
         """The table for a terminal, with the statements under it."""
-        lines = [self._heading(), *self._lines()]
+        lines = [[_shown(cell) for cell in line] for line in (self._heading(), *self._lines())]
         widths = [max(len(cell) for cell in cells) for cells in zip(*lines, strict=True)]
         table = (
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
         )
-        return "\n".join([*table, "", NOTE, *self.statements])
+        return "\n".join([*table, "", NOTE, *(_shown(text) for text in self.statements)])
 
     def _heading(self) -> list[str]:
         counts = zip(self.columns, self.n, strict=True)
@@ -254,6 +254,10 @@ def _column(content: dict[str, Any]) -> Column:
 
 def _finite(interval: Interval) -> list[float | None]:
     return [None if np.isnan(x) else float(x) for x in interval]
+
+
+def _shown(text: str) -> str:
+    return visible(text, limit=len(text))
 
 
 def _share(row: Row) -> str:

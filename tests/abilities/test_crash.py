@@ -278,6 +278,15 @@ def test_what_interp_did_not_make_is_refused_before_any_work(models):
     assert not list(models.glob("*.tmp-*"))
 
 
+def test_what_a_run_with_other_settings_left_is_named(models, capsys):
+    extracting(models, models / "weights")
+    left = models / "out.tmp-000000000000"
+    left.mkdir()
+    transferring(models, models / "out")
+    assert f"{left} is half of another out" in capsys.readouterr().err
+    assert left.is_dir()
+
+
 def test_two_runs_of_one_job_do_not_write_at_the_same_time(tmp_path):
     one = StagedDirectory(tmp_path / "out", job="j" * 64, sizes={"a": 8})
     two = StagedDirectory(tmp_path / "out", job="j" * 64, sizes={"a": 8})

@@ -344,6 +344,28 @@ def test_items_that_cannot_show_it_are_refused(
         verify(world.candidates, items, ability_task="ability", targets=targets, settings=GRID)
 
 
+def test_a_target_language_given_twice_is_refused(world: World) -> None:
+    with pytest.raises(BadInput, match="'D' is given twice"):
+        verify(world.candidates, world.items, ability_task="ability", targets=["D", "E", "D"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scales_that_are_no_numbers_are_refused(world: World, value: float) -> None:
+    for scales in (((value,), (1.0,)), ((1.0,), (1.0, value))):
+        with pytest.raises(BadInput, match=f"is {value}: expected a finite number"):
+            grid(*scales)
+    with pytest.raises(BadInput, match="tolerance is"):
+        choose_scales(
+            world.candidates,
+            world.items,
+            ability_task="ability",
+            targets=["D"],
+            tolerance=value,
+        )
+    with pytest.raises(BadInput, match="k2 is"):
+        Bench(world.candidates, rule="greedy", device="cpu", k2=value)
+
+
 def test_weights_of_another_base_are_refused(world: World, tmp_path: Path) -> None:
     other = small_llama(tmp_path / "other", seed=9)
     with pytest.raises(Mismatch, match="belong to base"):

@@ -99,7 +99,7 @@ def test_train_locate_and_verify_make_a_table(place: Path, tmp_path: Path) -> No
     assert "Not supported" in said
     table = Comparison.load(tmp_path / "table")
     assert [row.key for row in table.rows][3:] == ["transfer", "random_neurons", "task_arithmetic"]
-    result = json.loads(run(*arguments, "--out", tmp_path / "again", "--json"))
+    result = json.loads(run(*arguments, "--out", tmp_path / "new" / "again", "--json"))
     assert result["target"]["base"] == list(table.cell("base", "target"))
 
 
@@ -125,6 +125,35 @@ def test_the_command_that_verify_prints_writes_the_model_that_it_tested(
     tables = [Comparison.load(tmp_path / name) for name in ("table", "again")]
     assert tables[0].rows == tables[1].rows
     assert tables[0].correct.tolist() == tables[1].correct.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lr", "nan"], "lr is nan"),
+        (["--lr", "inf"], "lr is inf"),
+        (["--weight-decay", "nan"], "weight decay is nan"),
+        (["--steps", "5"], "--warmup 0"),
+        (["--steps", "20"], "--warmup 2"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_with_what_to_give(
+    place: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    out = tmp_path / "model"
+    error = failing("train", place / "base", place / "ability.jsonl", "--out", out, *options)
+    assert isinstance(error, BadInput)
+    assert said in str(error)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in ("/proc/mask", tmp_path / "file" / "mask"):
+        error = failing("locate", place / "base", place / "absent.jsonl", "--out", out)
+        assert isinstance(error, BadInput)
+        assert "cannot be written" in str(error)
 
 
 def test_what_is_there_is_not_overwritten_unasked(place: Path) -> None:

@@ -161,6 +161,59 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(
     assert not (place / "out").exists()
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("extract", "--alpha"),
+        ("extract", "--beta"),
+        ("transfer", "--gamma"),
+        ("transfer", "--mu"),
+        ("transfer", "--eta"),
+        ("transfer", "--eta-rest"),
+    ],
+)
+def test_a_coefficient_that_is_no_number_is_refused_by_name(
+    place, monkeypatch, capsys, command, option, value
+):
+    base, ability, language = (place / name for name in ("base", "ability", "language"))
+    arguments = [command, base, ability, "--general", language, "--out", place / "out"]
+    if command == "transfer":
+        invoke("extract", base, ability, "--mask", place / "mask", "--out", place / "weights")
+        arguments = [command, base, place / "weights", "--language", language, "--out"]
+        arguments.append(place / "out")
+    filled = [*map(str, arguments), f"{option}={value}"]
+    name = option.strip("-").replace("-", "_")
+    assert_refused(monkeypatch, capsys, filled, f"{name} is {value}: expected a finite number")
+    assert not (place / "out").exists()
+
+
+def test_inspect_does_not_let_a_file_steer_the_terminal(place):
+    lineage = {
+        "schema": "interp.model/1",
+        "root": model_identity(place / "base").root,
+        "ancestors": [],
+        "recipe": {"made_by": "\x1b[31m"},
+        "provenance": Provenance.collect(
+            "t", model_hash=None, corpus_hash=None, seed=None, settings={}
+        ).to_json(),
+    }
+    (place / "base" / "interp.json").write_text(json.dumps(lineage))
+    assert "made_by" in invoke("inspect", place / "base").stdout
+    # Control characters in a name are refused when it is read; marks of direction are not.
+    steering = "model.layers.1.mlp.\u202e"
+    NeuronMask.from_dense(
+        {steering: np.eye(9, 6, dtype=bool)},
+        level="entry",
+        recipe={"locator": "eye"},
+        base=NeuronMask.load(place / "mask").base,
+        provenance=NeuronMask.load(place / "mask").provenance,
+    ).save(place / "steering")
+    for name in ("base", "steering"):
+        said = invoke("inspect", place / name).stdout
+        assert "\x1b" not in said and "\u202e" not in said
+
+
 @pytest.mark.parametrize("command", ["extract", "transfer", "inspect"])
 def test_the_help_of_every_command_has_an_example(command):
     text = invoke(command, "--help").stdout

@@ -67,3 +67,14 @@ def test_a_directory_that_is_no_study_is_never_overwritten(tmp_path: Path) -> No
     with pytest.raises(BadInput, match="not something interp made"):
         run_demo(tmp_path, seed=0, overwrite=True)
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_a_place_that_cannot_hold_a_study_is_refused(tmp_path: Path) -> None:
+    from interp.cli.demo_job import run_demo
+
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BadInput, match="not something interp made"):
+        run_demo(tmp_path / "file", seed=0, overwrite=True)
+    with pytest.raises(BadInput, match="cannot be written"):
+        run_demo(Path("/proc/study"), seed=0, overwrite=False)
+    assert (tmp_path / "file").read_text() == "mine"

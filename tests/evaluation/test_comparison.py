@@ -65,6 +65,31 @@ def test_arrays_are_the_cells() -> None:
     assert one.n.tolist() == [80, 120, 120]
 
 
+def test_what_files_say_does_not_steer_the_terminal() -> None:
+    one = table({"transfer": 0.9, "base": 0.1})
+    languages = tuple(f"{name}\x1b[31m" for name in one.item_languages)
+    columns = tuple(
+        replace(
+            column,
+            title=f"{column.title} \x1b[2J",
+            languages=tuple(f"{name}\x1b[31m" for name in column.languages),
+        )
+        for column in one.columns
+    )
+    said = ("long " * 100 + "\x1b]0;title\x07", "two\nlines")
+    one = replace(one, item_languages=languages, columns=columns, statements=said)
+    text = one.text_table()
+    assert "\x1b" not in text and "\x07" not in text
+    assert r"A\x1b[31m" in text
+    assert "long " * 100 in text
+    assert r"two\nlines" in text
+
+
+def test_the_note_says_that_cells_and_tests_weigh_items_differently() -> None:
+    text = table({"transfer": 0.9, "base": 0.1}).text_table()
+    assert "Cells weigh languages equally; paired tests pool the items of a column." in text
+
+
 def test_the_worst_language_is_named() -> None:
     one = table({"transfer": 1.0, "base": 1.0})
     correct = one.correct.copy()

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,7 @@ from typing import IO, NamedTuple
 
 from interp.results.atomic import check_out, fsync_directory, fsync_file, swap_in
 from interp.results.errors import BadInput, Incomplete
+from interp.results.escape import visible
 
 JOURNAL = "journal.jsonl"
 SYNC_EVERY = 256 << 20
@@ -70,6 +72,7 @@ class StagedDirectory:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self._check_space()
         self.path.mkdir(exist_ok=True)
+        self._mention_others()
         try:
             self._open_journal()
             for name, size in self.sizes.items():
@@ -169,6 +172,16 @@ class StagedDirectory:
                 f"writing {self.out} needs {needed:,} bytes and {self.out.parent} has {free:,}: "
                 "free some, or choose another disk"
             )
+
+    def _mention_others(self) -> None:
+        """Name on standard error what runs with other settings left half done."""
+        stem = f"{self.out.name}.tmp-"
+        for other in sorted(self.out.absolute().parent.iterdir()):
+            if other.name.startswith(stem) and other.name != self.path.name:
+                sys.stderr.write(
+                    f"{visible(str(other), limit=1000)} is half of another {self.out.name}, by "
+                    "other settings: run those again to finish it, or delete it\n"
+                )
 
     def _open_journal(self) -> None:
         path = self.path / JOURNAL
