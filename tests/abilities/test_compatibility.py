@@ -1,6 +1,7 @@
 """What does not belong together is refused in one line that names it, and nothing is written."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def changed_model(place, change, name="other", **options):
     return write_model(place / name, tensors, **options)
 
 
-def refuse(place, kind, *words, **options):
+def assert_both_refuse(place, kind, *words, **options):
     """Both commands refuse `other`: extract as the ability, transfer as the language."""
     for work in (
         lambda: extract(place / "base", place / "other", place / "out", **options),
@@ -68,24 +69,36 @@ def refuse(place, kind, *words, **options):
         assert not (place / "out").exists()
 
 
+def test_weights_in_memory_are_known_by_their_numbers(place):
+    loaded = AbilityWeights.load(place / "weights")
+    name = next(iter(loaded.tensors))
+    tensor = loaded.tensors[name]
+    in_memory = replace(loaded, data_sha256=None)
+    other = replace(tensor, delta=tensor.delta + np.float32(1))
+    changed = replace(in_memory, tensors=loaded.tensors | {name: other})
+    assert loaded.digest == loaded.data_sha256
+    assert in_memory.digest == replace(in_memory).digest
+    assert in_memory.digest != changed.digest
+
+
 def test_a_missing_tensor(place):
     changed_model(place, lambda tensors: tensors.pop(MATRIX))
-    refuse(place, Mismatch, "other", "lacks", MATRIX)
+    assert_both_refuse(place, Mismatch, "other", "lacks", MATRIX)
 
 
 def test_an_extra_tensor(place):
     changed_model(place, lambda tensors: tensors.update(extra=torch.ones(2)))
-    refuse(place, Mismatch, "other", "holds 'extra'")
+    assert_both_refuse(place, Mismatch, "other", "holds 'extra'")
 
 
 def test_another_shape(place):
     changed_model(place, lambda tensors: tensors.update({MATRIX: torch.ones(6, 9)}))
-    refuse(place, Mismatch, MATRIX, "[6, 9]", "[9, 6]")
+    assert_both_refuse(place, Mismatch, MATRIX, "[6, 9]", "[9, 6]")
 
 
 def test_another_number_format_unless_it_may_be_cast(place):
     changed_model(place, lambda tensors: tensors.update({MATRIX: tensors[MATRIX].bfloat16()}))
-    refuse(place, Mismatch, MATRIX, "BF16", "F32", "--cast")
+    assert_both_refuse(place, Mismatch, MATRIX, "BF16", "F32", "--cast")
     transfer(place / "base", place / "weights", place / "out", language=place / "other", cast=True)
     assert read_model(place / "out")[MATRIX].dtype == torch.float32
 
@@ -129,13 +142,13 @@ def test_a_number_that_is_none_in_a_used_place(place, value):
         tensors[MATRIX][2, 3] = value
 
     changed_model(place, spoil)
-    refuse(place, CorruptFile, MATRIX, SINGLE, "entry 15", str(value))
+    assert_both_refuse(place, CorruptFile, MATRIX, SINGLE, "entry 15", str(value))
 
 
 def test_a_truncated_shard(place):
     file = changed_model(place, lambda tensors: None) / SINGLE
     file.write_bytes(file.read_bytes()[:-1])
-    refuse(place, CorruptFile, str(file), "truncated")
+    assert_both_refuse(place, CorruptFile, str(file), "truncated")
 
 
 def test_a_base_that_the_weights_are_not_of_unless_forced_or_descended(place):
