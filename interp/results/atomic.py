@@ -14,7 +14,6 @@ from interp.results.errors import BadInput, Incomplete
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WITH_SCHEMA = ("header.json", "interp.json", "study.json")
-_BY_NAME = "interp-training.json"
 _MAX_MARKER_BYTES = 64 << 20
 
 
@@ -86,8 +85,7 @@ def check_out(path: Path, *, replace: bool = False) -> None:
     """BadInput unless a directory `path` can be written; to be called before any work.
 
     What exists is refused unless `replace`, and even then unless it is an empty directory or one
-    that interp made: it holds `header.json`, `interp.json` or `study.json` with a schema of ours,
-    or `interp-training.json`.
+    that interp made: it holds `header.json`, `interp.json` or `study.json` with a schema of ours.
     """
     with _explained(path):
         if path.exists() or path.is_symlink():
@@ -136,7 +134,7 @@ def _temporary(path: Path) -> Path:
 def _is_ours(path: Path) -> bool:
     if not path.is_dir():
         return False
-    if (path / _BY_NAME).is_file() or not any(path.iterdir()):
+    if not any(path.iterdir()):
         return True
     return any(_schema(path / name).startswith("interp.") for name in _WITH_SCHEMA)
 

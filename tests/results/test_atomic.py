@@ -38,7 +38,6 @@ def test_an_existing_directory_is_refused_and_kept(tmp_path: Path) -> None:
         ("header.json", '{"schema": "interp.mask/1"}'),
         ("interp.json", '{"schema": "interp.model/1"}'),
         ("study.json", '{"schema": "interp.study/1"}'),
-        ("interp-training.json", "{}"),
     ],
 )
 def test_replacing_a_directory_of_ours_swaps_it_whole(
@@ -87,12 +86,12 @@ def test_a_file_is_not_replaced_by_a_directory(tmp_path: Path) -> None:
 
 def test_a_link_to_a_directory_of_ours_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "interp-training.json").write_text("{}")
+    (tmp_path / "real" / "study.json").write_text('{"schema": "interp.study/1"}')
     (tmp_path / "out").symlink_to(tmp_path / "real")
     with atomic_directory(tmp_path / "out", replace=True) as directory:
         (directory / "new").touch()
     assert (tmp_path / "out" / "new").exists()
-    assert (tmp_path / "real" / "interp-training.json").exists()
+    assert (tmp_path / "real" / "study.json").exists()
 
 
 def test_a_place_that_cannot_be_written_is_refused_at_the_door(tmp_path: Path) -> None:
