@@ -27,7 +27,6 @@ def train_family(
     seed: int,
     recipe: Recipe = RECIPE,
     dtype: str = "float16",
-    overwrite: bool = False,
 ) -> None:
     """Write the five models as Hugging Face directories in `out`, and training.json beside them.
 
@@ -35,7 +34,7 @@ def train_family(
     `dtype`. One thread, so that a seed gives the same weights on the same kind of processor.
     """
     torch.set_num_threads(1)
-    with atomic_directory(out, replace=overwrite) as directory:
+    with atomic_directory(out) as directory:
         before_rounding = {}
         for variant, model in _models(recipe, seed=seed):
             write_model(model, directory / variant, dtype=_DTYPES[dtype])
@@ -64,10 +63,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dtype", choices=sorted(_DTYPES), default="float16")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing directory")
     asked = parser.parse_args()
     disable_progress_bar()
-    train_family(asked.out, seed=asked.seed, dtype=asked.dtype, overwrite=asked.overwrite)
+    train_family(asked.out, seed=asked.seed, dtype=asked.dtype)
 
 
 if __name__ == "__main__":

@@ -117,5 +117,5 @@ def test_a_family_is_written_whole_and_its_card_measures_it(tmp_path: Path):
     assert json.loads(json.dumps(content, allow_nan=False))["variants"].keys() == set(VARIANTS)
     table = list(lines(content))
     assert [line.split()[0] for line in table[2:]] == [*VARIANTS, "n"]
-    with pytest.raises(BadInput, match="overwrite"):
+    with pytest.raises(BadInput, match="exists"):
         train_family(out, seed=4, recipe=short(Recipe()))
