@@ -147,8 +147,8 @@ class SaeLens:
     def seconds_per_token(self, layer: int, n_batches: int, buffer_batches: int) -> float:
         """Seconds of `run()` over the tokens that it stored."""
         from datasets import Dataset, disable_progress_bars
-        from sae_lens import cache_activations_runner as module
-        from sae_lens.config import CacheActivationsRunnerConfig
+        from sae_lens import cache_activations_runner as module  # pyright: ignore[reportMissingImports]
+        from sae_lens.config import CacheActivationsRunnerConfig  # pyright: ignore[reportMissingImports]
 
         disable_progress_bars()
         module.load_model = lambda **_: self.model
