@@ -1,0 +1,23 @@
+"""`interp ability`: one file a verb. A module's public function of its own name is the command."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+
+VERBS = ("locate", "train", "extract", "transfer", "inspect", "verify")
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def ability() -> None:
+    """Locate, train, extract, transfer, inspect and verify abilities."""
+
+
+def _command(verb: str) -> Any:
+    return getattr(import_module(f"{__name__}.{verb}"), verb)
+
+
+for _verb in VERBS:
+    app.command(_verb.replace("_", "-"))(_command(_verb))

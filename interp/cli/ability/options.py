@@ -1,0 +1,40 @@
+"""Options that several verbs of `interp ability` share."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp.results.escape import visible
+
+
+class PresetName(StrEnum):
+    """maet: beta 0.25, k2 0.8. plain: two-vector addition, beta 0, k2 1, no mask."""
+
+    maet = "maet"
+    plain = "plain"
+
+
+Base = Annotated[str, typer.Argument(help="Base model: bundled name, directory or hub id.")]
+Examples = Annotated[
+    Path, typer.Argument(help='Training jsonl: {"prompt", "answer"} or {"text"} on each line.')
+]
+Steps = Annotated[int, typer.Option("--steps", help="Training steps.")]
+Rate = Annotated[float, typer.Option("--lr", help="Learning rate after the warm-up.")]
+Batch = Annotated[int, typer.Option("--batch-size", help="Examples a step.")]
+Warmup = Annotated[int, typer.Option("--warmup", help="Steps of linear warm-up.")]
+PresetOption = Annotated[
+    PresetName, typer.Option("--preset", help="Defaults that belong together.")
+]
+Cast = Annotated[bool, typer.Option("--cast", help="Allow models in different number formats.")]
+HashCache = Annotated[
+    Path | None,
+    typer.Option("--hash-cache", help="File of hashes kept between commands, by path and time."),
+]
+
+
+def say(text: str) -> None:
+    """Print lines that hold names from files, which must not steer the terminal."""
+    for line in text.split("\n"):
+        print(visible(line, limit=len(line)))

@@ -1,0 +1,117 @@
+"""`interp ability transfer`: weights into a model."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp.cli.ability.options import Base, Cast, HashCache, PresetName, PresetOption
+from interp.cli.options import Json, Out, Overwrite, Seed, print_json
+
+
+class Select(StrEnum):
+    """Which tensors an ability goes into, by likeness to the language weights."""
+
+    least = "least"
+    most = "most"
+    random = "random"
+    none = "none"
+
+
+class SimSupport(StrEnum):
+    """Where likeness is measured."""
+
+    mask = "mask"
+    all = "all"
+
+
+class DType(StrEnum):
+    """Number formats to write."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+def transfer(
+    base: Base,
+    weights: Annotated[list[Path], typer.Argument(help="Ability weights, one or several.")],
+    out: Out,
+    language: Annotated[
+        list[str] | None,
+        typer.Option("--language", help="The base adapted to a language; may be repeated."),
+    ] = None,
+    mu: Annotated[
+        list[float] | None, typer.Option("--mu", help="Of every language, in order; 1 each.")
+    ] = None,
+    gamma: Annotated[
+        list[float] | None, typer.Option("--gamma", help="Of every ability, in order; 1 each.")
+    ] = None,
+    eta: Annotated[float, typer.Option("--eta", help="Of the language weights.")] = 1.0,
+    eta_rest: Annotated[
+        float | None, typer.Option("--eta-rest", help="The same where no ability is added.")
+    ] = None,
+    k2: Annotated[
+        float | None,
+        typer.Option("--k2", help="Share of tensors to select; the preset's if left out."),
+    ] = None,
+    select: Annotated[
+        Select, typer.Option("--select", help="By likeness to the language weights.")
+    ] = Select.least,
+    sim_support: Annotated[
+        SimSupport, typer.Option("--sim-support", help="Likeness on the mask, or everywhere.")
+    ] = SimSupport.mask,
+    sim_absolute: Annotated[
+        bool, typer.Option("--sim-absolute", help="Rank by the size of the cosine.")
+    ] = False,
+    preset: PresetOption = PresetName.maet,
+    dtype: Annotated[
+        DType | None, typer.Option("--dtype", help="Number format of the output; as the base.")
+    ] = None,
+    cast: Cast = False,
+    skip_embeddings: Annotated[
+        bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Add weights to a model they do not belong to.")
+    ] = False,
+    hash_cache: HashCache = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Add abilities and languages to a base and write the model that results.
+
+    Example: interp ability transfer polyglot weights --language polyglot/language --out merged
+    """
+    from interp.abilities.recipe import PRESETS
+    from interp.abilities.transfer import transfer as transfer_weights
+
+    made = transfer_weights(
+        base,
+        list(weights),
+        out,
+        language=language or (),
+        mu=mu or 1.0,
+        gamma=gamma or 1.0,
+        eta=eta,
+        eta_rest=eta_rest,
+        k2=PRESETS[preset.value].k2 if k2 is None else k2,
+        select=select.value,
+        sim_support=sim_support.value,
+        sim_absolute=sim_absolute,
+        seed=seed,
+        dtype=None if dtype is None else dtype.value,
+        force=force,
+        cast=cast,
+        skip_embeddings=skip_embeddings,
+        hash_cache=hash_cache,
+        overwrite=overwrite,
+    )
+    if json:
+        print_json(made.to_json())
+        return
+    print(f"{out}: {made.changed:,} of {made.n:,} entries changed ({made.share_changed:.4f})")
+    for number, names in enumerate(made.selected):
+        print(f"ability {number + 1}: added in {len(names)} tensors of {made.with_weights[number]}")
