@@ -14,16 +14,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.families import seed_directory
 from benchmarks.harness import Benchmark
 from interp.results.atomic import write_json
 from interp.results.intervals import mean_t
-from interp.results.provenance import package_versions
-from probes.polyglot.recipe import Recipe
 
 SEEDS = (1, 2, 3, 4)
 SHARE = 0.2
@@ -127,10 +125,8 @@ def place_of(seed: int, cache: Path) -> tuple[Path, str]:
 
     Another version of the code that locates and merges is not noticed: give another --cache.
     """
-    content = [asdict(Recipe()), package_versions()]
-    models = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     script = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    return cache / "polyglot" / models / f"seed-{seed}", f"figures-{script}.json"
+    return seed_directory(seed, cache), f"figures-{script}.json"
 
 
 def one_seed(seed: int, cache: Path) -> None:
