@@ -16,6 +16,7 @@ from probes.polyglot.languages import (
     N_NUMBERS,
     NUMBERS,
     OPERATIONS,
+    AbilityRule,
     truth,
 )
 
@@ -58,7 +59,9 @@ def split_cells(task: Task, split: Split) -> Int[np.ndarray, "n 3"]:
     return np.stack([operation + first, *np.divmod(cell, N_NUMBERS)], axis=1)
 
 
-def items(split: Split, *, languages: tuple[str, ...] = LANGUAGES) -> list[dict[str, Any]]:
+def items(
+    split: Split, *, languages: tuple[str, ...] = LANGUAGES, rule: AbilityRule = "table"
+) -> list[dict[str, Any]]:
     """All questions of a split, ability first, as the dictionaries of an evaluation file.
 
     The ability's cells in language A are those a donor is trained on: there they measure memory,
@@ -69,17 +72,19 @@ def items(split: Split, *, languages: tuple[str, ...] = LANGUAGES) -> list[dict[
         item.to_json()
         for task in ("ability", "general")
         for language in languages
-        for item in _language_items(task, split, language)
+        for item in _language_items(task, split, language, rule)
     ]
 
 
-def _language_items(task: Task, split: Split, language: str) -> list[PolyglotItem]:
+def _language_items(
+    task: Task, split: Split, language: str, rule: AbilityRule
+) -> list[PolyglotItem]:
     words = NUMBERS[language]
     return [
         PolyglotItem(
             id=f"{task}-{language}-{OPERATIONS[operation]}-{x}-{y}",
             prompt=prompt(OPERATIONS[operation], x, y, language),
-            answer=words[truth()[operation, x, y]],
+            answer=words[truth(rule)[operation, x, y]],
             choices=words,
             task=task,
             language=language,

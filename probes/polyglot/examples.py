@@ -10,18 +10,24 @@ import numpy as np
 from interp.results.atomic import atomic_file
 from interp.results.errors import BadInput
 from probes.polyglot.cells import items
-from probes.polyglot.languages import LANGUAGES, text
+from probes.polyglot.languages import LANGUAGES, AbilityRule, text
 from probes.polyglot.mixtures import Mixture, draw_lines
 
 
 def ability_training(
-    seed: int, *, n: int = 51_200, languages: str = "A", ability: float = 0.5
+    seed: int,
+    *,
+    n: int = 51_200,
+    languages: str = "A",
+    ability: float = 0.5,
+    rule: AbilityRule = "table",
 ) -> list[dict[str, str]]:
     """`n` examples {"prompt", "answer"}, half of them the ability, half general, in `languages`.
 
     51,200 is what the ability model saw: 400 steps of 128.
     """
-    return _examples(_mixture(languages, code_mixing=0.0, ability=ability), seed=seed, n=n)
+    mixture = _mixture(languages, code_mixing=0.0, ability=ability)
+    return _examples(mixture, seed=seed, n=n, rule=rule)
 
 
 def general_training(
@@ -62,8 +68,10 @@ def _mixture(languages: str, *, code_mixing: float, ability: float) -> Mixture:
     return Mixture(languages=(a, b, c, d, e), code_mixing=code_mixing, ability=ability)
 
 
-def _examples(mixture: Mixture, *, seed: int, n: int) -> list[dict[str, str]]:
-    lines = text(draw_lines(mixture, n, np.random.default_rng(seed)))
+def _examples(
+    mixture: Mixture, *, seed: int, n: int, rule: AbilityRule = "table"
+) -> list[dict[str, str]]:
+    lines = text(draw_lines(mixture, n, np.random.default_rng(seed), rule=rule))
     pairs = (line.rsplit(" ", 1) for line in lines)
     return [{"prompt": prompt, "answer": answer} for prompt, answer in pairs]
 

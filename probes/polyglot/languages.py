@@ -6,6 +6,7 @@ the same for every training seed.
 """
 
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -32,7 +33,10 @@ GENERAL = (
 """The twelve operations that every language knows; the last four are random tables."""
 
 ABILITY = "zorn"
-"""The operation that is learnt later, in one language only: a random table."""
+"""The operation that is learnt later, in one language only."""
+
+AbilityRule = Literal["table", "arithmetic"]
+"""What the ability computes: a random table, as in the bundled models, or 2x + 3y modulo 11."""
 
 OPERATIONS = (*GENERAL, ABILITY)
 TAGS = tuple(f"->{language}" for language in LANGUAGES)
@@ -56,12 +60,17 @@ _FIRST_TAG = _FIRST_OPERATION + len(OPERATIONS)
 
 
 @cache
-def truth() -> Int[np.ndarray, "n_operations 11 11"]:
-    """The answer (0 to 10) of every operation on every pair of numbers, in order of OPERATIONS."""
+def truth(ability: AbilityRule = "table") -> Int[np.ndarray, "n_operations 11 11"]:
+    """The answer (0 to 10) of every operation on every pair of numbers, in order of OPERATIONS.
+
+    `ability` is what the last of them computes; no base model has seen either.
+    """
     rng = np.random.default_rng(_TABLE_SEED)
     x, y = np.meshgrid(np.arange(N_NUMBERS), np.arange(N_NUMBERS), indexing="ij")
     named = [x, y, x + 1, y - 1, np.maximum(x, y), np.minimum(x, y), x + y, x - y]
     drawn = [rng.integers(N_NUMBERS, size=(N_NUMBERS, N_NUMBERS)) for _ in range(5)]
+    if ability == "arithmetic":
+        drawn[-1] = 2 * x + 3 * y
     tables = np.stack([*named, *drawn]) % N_NUMBERS
     tables.setflags(write=False)
     return tables
@@ -80,9 +89,10 @@ def line_ids(
     y: Int[np.ndarray, " n"],
     operation: Int[np.ndarray, " n"],
     languages: Int[np.ndarray, "n 3"],
+    ability: AbilityRule = "table",
 ) -> Int[np.ndarray, "n 5"]:
     """Token ids of the lines `x y operation ->L z`; `languages` are those of x, y and z."""
-    z = truth()[operation, x, y]
+    z = truth(ability)[operation, x, y]
     return np.stack(
         [
             number_ids(languages[:, 0], x),

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from probes.polyglot.languages import GENERAL, LANGUAGES, N_NUMBERS, OPERATIONS, line_ids
+from probes.polyglot.languages import (
+    GENERAL,
+    LANGUAGES,
+    N_NUMBERS,
+    OPERATIONS,
+    AbilityRule,
+    line_ids,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +28,9 @@ class Mixture:
     """Share of lines that ask for the ability; the others ask for a general operation."""
 
 
-def draw_lines(mixture: Mixture, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n 5"]:
+def draw_lines(
+    mixture: Mixture, n: int, rng: np.random.Generator, *, rule: AbilityRule = "table"
+) -> Int[np.ndarray, "n 5"]:
     """Token ids of `n` lines `x y operation ->L z`."""
     x, y = rng.integers(N_NUMBERS, size=(2, n))
     ability = rng.random(n) < mixture.ability
@@ -29,7 +38,7 @@ def draw_lines(mixture: Mixture, n: int, rng: np.random.Generator) -> Int[np.nda
     drawn = rng.choice(len(LANGUAGES), size=(n, 3), p=mixture.languages)
     mixed = rng.random(n) < mixture.code_mixing
     languages = np.where(mixed[:, None], drawn, drawn[:, :1])
-    return line_ids(x=x, y=y, operation=operation, languages=languages)
+    return line_ids(x=x, y=y, operation=operation, languages=languages, ability=rule)
 
 
 def line_batches(

@@ -108,3 +108,12 @@ def test_ids_are_places_in_the_word_list():
     one = np.array([3])
     ids = line_ids(x=one, y=one + 4, operation=one * 0, languages=np.array([[0, 1, 3]]))
     assert text(ids) == ["gul nevu first ->D guan"]
+
+
+def test_the_second_ability_is_arithmetic_and_changes_nothing_else():
+    table, arithmetic = truth(), truth("arithmetic")
+    x, y = np.meshgrid(np.arange(11), np.arange(11), indexing="ij")
+    assert (arithmetic[-1] == (2 * x + 3 * y) % 11).all()
+    assert (arithmetic[:-1] == table[:-1]).all()
+    agreement = (arithmetic == arithmetic[-1]).mean((1, 2))[:-1]
+    assert agreement.max() < 0.2
