@@ -7,7 +7,8 @@ from typing import Any
 
 from interp.abilities.comparator import Scales
 from interp.abilities.comparators import comparators
-from interp.abilities.contestants import Contestant, Weights, comparison_with, transfer
+from interp.abilities.contestants import Contestant, comparison_with, transfer
+from interp.abilities.parts import Weights, parts_of
 from interp.abilities.recipe import check_finite, check_share_of_tensors
 from interp.abilities.trial import Trial, measure_on
 from interp.abilities.tuning import Choice, choose, grid
@@ -187,7 +188,7 @@ class Bench:
                 key,
                 f"{title} {weights.share:.0%}",
                 base=self.trial.base,
-                weights=weights,
+                parts=parts_of(weights),
                 language=language,
                 k2=k2,
             )

@@ -1,20 +1,17 @@
 """Contestants: the merged models of a comparison, made in memory one setting at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from interp.abilities.arithmetic import AbilityTerm, LanguageTerm, merged_tensor
 from interp.abilities.comparator import Comparator, Scales, TensorSources
+from interp.abilities.parts import Part, Parts, Weights
+from interp.abilities.recipe import Selection
 from interp.abilities.similarity import moments, select_tensors, similarity_of
-from interp.abilities.support import Support
-from interp.abilities.weights import AbilityWeights
 from interp.results.errors import Mismatch
-
-Weights = Mapping[str, Float[Tensor, "..."]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,30 +29,34 @@ def transfer(
     title: str,
     *,
     base: Weights,
-    weights: AbilityWeights,
+    parts: Parts,
     language: Weights | None,
     k2: float = 1.0,
+    select: Selection = "least",
+    seed: int = 0,
 ) -> Contestant:
     """Ability weights plus language weights, by the formula that writes them to disk.
 
-    `k2` below 1 adds the ability only in that share of its tensors, those whose weights are least
-    like the language's (measured on the ability's entries). The language is added everywhere.
+    `k2` below 1 adds the ability only in that share of its tensors that `select` names, by
+    likeness to the language's weights on the ability's entries. The language is added everywhere.
     """
-    unknown = weights.tensors.keys() - base.keys()
+    if language is not None and k2 < 1.0:
+        cosines = likenesses(base, language, parts)
+        names = select_tensors(cosines, k2=k2, select=select, seed=seed)
+        parts = {name: parts[name] for name in names}
+    return addition(key, title, base=base, parts=parts, language=language)
+
+
+def addition(
+    key: str, title: str, *, base: Weights, parts: Parts, language: Weights | None
+) -> Contestant:
+    """gamma times these parts, plus eta times the language's difference to the base."""
+    unknown = parts.keys() - base.keys()
     if unknown:
         raise Mismatch(f"the base lacks {min(unknown)!r}, which the ability has weights in")
-    terms = {
-        name: (_positions(t.support), torch.from_numpy(t.delta.copy()))
-        for name, t in weights.tensors.items()
-        if t.delta.any()
-    }
-    if language is not None and k2 < 1.0:
-        cosines = {name: _likeness(base[name], language[name], *terms[name]) for name in terms}
-        chosen = select_tensors(cosines, k2=k2)
-        terms = {name: terms[name] for name in chosen}
 
     def tensor(name: str, scales: Scales) -> Float[Tensor, "..."]:
-        abilities = [AbilityTerm(scales.gamma, *terms[name])] if name in terms else []
+        abilities = [AbilityTerm(scales.gamma, *parts[name])] if name in parts else []
         languages = [] if language is None else [LanguageTerm(scales.eta, language[name])]
         return merged_tensor(base[name], abilities=abilities, languages=languages)
 
@@ -74,12 +75,16 @@ def comparison_with(
     return Contestant(key=comparator.name, title=comparator.title, tensor=tensor)
 
 
-def _positions(support: Support) -> Tensor | None:
-    if support.encoding == "all":
-        return None
-    return torch.from_numpy(support.positions(0, support.n_entries))
+def likenesses(base: Weights, language: Weights, parts: Parts) -> dict[str, float]:
+    """Cosine of ability and language weights in every tensor, on the ability's entries."""
+    return {name: _likeness(base[name], language[name], part) for name, part in parts.items()}
 
 
-def _likeness(base: Tensor, language: Tensor, positions: Tensor | None, delta: Tensor) -> float:
+def in_tensors(parts: Parts, names: Sequence[str]) -> Parts:
+    """The parts of the named tensors alone."""
+    return {name: parts[name] for name in names if name in parts}
+
+
+def _likeness(base: Tensor, language: Tensor, part: Part) -> float:
     difference = (language - base).flatten()
-    return similarity_of(moments(difference, positions, delta)).on_mask
+    return similarity_of(moments(difference, part.positions, part.delta)).on_mask

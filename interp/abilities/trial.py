@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool
 
 from interp.abilities.comparator import Scales
-from interp.abilities.contestants import Contestant, Weights
+from interp.abilities.contestants import Contestant
+from interp.abilities.parts import Weights
 from interp.abilities.streaming.numbers import FLOATS
 from interp.abilities.tuning import Measured
 from interp.evaluation.items import Item

@@ -56,15 +56,23 @@ def grid(gammas: Sequence[float] = GAMMAS, etas: Sequence[float] = ETAS) -> tupl
 def choose(
     settings: Iterable[Scales], measure: Callable[[Scales], Measured], *, floor: float
 ) -> Choice:
-    """The setting with the highest ability among those whose general accuracy is at least `floor`.
-
-    Among equals the higher general accuracy, then the first of the grid. If none reaches the
-    floor, the one with the highest general accuracy, and `meets_floor` says so.
-    """
+    """The best of the settings, by `pick`, and what it gave."""
     tried = [(scales, measure(scales)) for scales in settings]
-    kept = [pair for pair in tried if pair[1].general >= floor]
+    index, kept = pick([measured for _, measured in tried], floor=floor)
+    scales, measured = tried[index]
+    return Choice(scales=scales, measured=measured, meets_floor=kept, n_settings=len(tried))
+
+
+def pick(measured: Sequence[Measured], *, floor: float) -> tuple[int, bool]:
+    """Which has the highest ability among those whose general accuracy is at least `floor`.
+
+    Among equals the higher general accuracy, then the first. If none reaches the floor, the one
+    with the highest general accuracy; the second result says whether one did.
+    """
+    if not measured:
+        raise BadInput("no setting to choose from: give at least one pair of scales")
+    order = range(len(measured))
+    kept = [i for i in order if measured[i].general >= floor]
     if kept:
-        scales, measured = max(kept, key=lambda pair: (pair[1].ability, pair[1].general))
-    else:
-        scales, measured = max(tried, key=lambda pair: (pair[1].general, pair[1].ability))
-    return Choice(scales=scales, measured=measured, meets_floor=bool(kept), n_settings=len(tried))
+        return max(kept, key=lambda i: (measured[i].ability, measured[i].general)), True
+    return max(order, key=lambda i: (measured[i].general, measured[i].ability)), False
