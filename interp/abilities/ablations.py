@@ -12,8 +12,8 @@ from typing import Any
 from interp.abilities.contestants import Contestant, addition, transfer
 from interp.abilities.parts import Parts, Weights, less
 from interp.abilities.recipe import Selection
-from interp.abilities.tensor_roles import tensor_role
 from interp.abilities.sweep import Method, Variant, scale_grid
+from interp.abilities.tensor_roles import tensor_role
 
 BETAS = (0.0, 0.25, 0.5, 1.0)
 SHARES_OF_TENSORS = (0.4, 0.6, 0.8, 1.0)
