@@ -1,14 +1,14 @@
 """PairedTest: whether two models differ on the same items."""
 
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from interp.results.intervals import Interval, paired_bootstrap, wilson
-from interp.results.significance import mcnemar
+from interp.results.intervals import Interval, paired_bootstrap
+from interp.results.paired_shares import newcombe_paired
+from interp.results.significance import mcnemar, smallest_mcnemar_p
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,11 @@ class PairedTest:
     p_holm: float
     """Adjusted for all tests of the comparison (Holm 1979)."""
 
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p these items could give: where it is .05 or more, none could be found."""
+        return smallest_mcnemar_p(self.only_first + self.only_second)
+
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return dict(self.__dict__) | {
@@ -45,37 +50,6 @@ class PairedTest:
             name: Interval(*content[name]) for name in ("difference", "bootstrap")
         }
         return cls(**(content | intervals))
-
-
-def newcombe_paired(both: int, only_first: int, only_second: int, neither: int) -> Interval:
-    """Difference of two paired shares with Newcombe's 95% interval (Newcombe 1998, method 10).
-
-    The Wilson intervals of the two shares are combined in squares with their correlation φ, which
-    is continuity-corrected when positive. n = 0 gives NaN.
-    """
-    n = both + only_first + only_second + neither
-    first, second = wilson(both + only_first, n), wilson(both + only_second, n)
-    if n == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    phi = _phi(both, only_first, only_second, neither)
-    down = (first.value - first.low, second.high - second.value)
-    up = (first.high - first.value, second.value - second.low)
-    value = first.value - second.value
-    low, high = (
-        sqrt(max(0.0, a * a - 2 * phi * a * b + b * b)) for a, b in ((down[0], down[1]), up)
-    )
-    return Interval(value, value - low, value + high)
-
-
-def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:
-    first, second = both + only_first, both + only_second
-    n = both + only_first + only_second + neither
-    margins = first * (n - first) * second * (n - second)
-    if margins == 0:
-        return 0.0
-    product = both * neither - only_first * only_second
-    corrected = max(product - n / 2, 0) if product > 0 else product
-    return corrected / sqrt(margins)
 
 
 def paired_test(

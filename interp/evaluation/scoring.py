@@ -41,6 +41,8 @@ class RowBatch:
     """Which item each row belongs to."""
     is_answer: Bool[np.ndarray, " rows"]
     """Whether the continuation is the right answer."""
+    continuation: Int[np.ndarray, " rows"]
+    """Which of the item's continuations it is: 0, or its place among the choices."""
 
 
 def encode_items(
@@ -56,12 +58,13 @@ def encode_items(
     or answer.
     """
     rows = [
-        (number, continuation, continuation == item.answer)
+        (number, continuation, place)
         for number, item in enumerate(items)
-        for continuation in _continuations(item, rule)
+        for place, continuation in enumerate(_continuations(item, rule))
     ]
     prompts = encode_prompts([item.prompt for item in items], tokenizer)
     answers = encode_answers([continuation for _, continuation, _ in rows], tokenizer)
+    right = [continuation == items[number].answer for number, continuation, _ in rows]
     by_length: dict[tuple[int, int], list[int]] = {}
     for row, answer in enumerate(answers):
         prompt = prompts[rows[row][0]]
@@ -73,7 +76,8 @@ def encode_items(
             tokens=torch.tensor([prompts[rows[row][0]] + answers[row] for row in chosen]),
             n_answer=n_answer,
             item=np.array([rows[row][0] for row in chosen], dtype=np.int64),
-            is_answer=np.array([rows[row][2] for row in chosen], dtype=bool),
+            is_answer=np.array([right[row] for row in chosen], dtype=bool),
+            continuation=np.array([rows[row][2] for row in chosen], dtype=np.int64),
         )
         for (_, n_answer), same in sorted(by_length.items())
         for start in range(0, len(same), batch_size)
@@ -92,10 +96,18 @@ def greedy_correct(model: nn.Module, items: EncodedItems) -> Bool[np.ndarray, " 
     right = np.zeros(items.n_items, dtype=bool)
     for batch in items.batches:
         answers = batch.is_answer
-        logits = _answer_logits(model, batch)
-        hit = (logits.argmax(-1).cpu() == batch.tokens[:, -batch.n_answer :]).all(1).numpy()
+        hit = (likeliest_tokens(model, batch) == batch.tokens[:, -batch.n_answer :]).all(1).numpy()
         right[batch.item[answers]] = hit[answers]
     return right
+
+
+def likeliest_tokens(model: nn.Module, batch: RowBatch) -> Int[Tensor, "rows n_answer"]:
+    """The likeliest token in every place of the continuation, given the true tokens before it.
+
+    Up to the first that differs from the continuation it is what greedy decoding says; what comes
+    after is not.
+    """
+    return _answer_logits(model, batch).argmax(-1).cpu()
 
 
 def choice_correct(model: nn.Module, items: EncodedItems) -> Bool[np.ndarray, " items"]:
@@ -114,9 +126,9 @@ def choice_correct(model: nn.Module, items: EncodedItems) -> Bool[np.ndarray, " 
 
 def continuation_log_probability(model: nn.Module, batch: RowBatch) -> Float[np.ndarray, " rows"]:
     """Summed log-probability, in nats, of every row's continuation given its prompt."""
-    log_probability = _answer_logits(model, batch).float().log_softmax(-1)
-    answer = batch.tokens[:, -batch.n_answer :].to(log_probability.device)
-    picked = log_probability.gather(-1, answer[..., None])[..., 0]
+    logits = _answer_logits(model, batch).float()
+    answer = batch.tokens[:, -batch.n_answer :].to(logits.device)
+    picked = logits.gather(-1, answer[..., None])[..., 0] - logits.logsumexp(-1)
     return picked.sum(1).double().cpu().numpy()
 
 
@@ -135,13 +147,31 @@ def _continuations(item: Item, rule: Rule) -> tuple[str, ...]:
 
 @torch.no_grad()
 def _answer_logits(model: nn.Module, batch: RowBatch) -> Float[Tensor, "rows n_answer d_vocab"]:
-    """Logits at the positions that predict the continuation."""
-    tokens = batch.tokens[:, :-1].to(next(model.parameters()).device)
-    logits = model(input_ids=tokens, use_cache=False, **_only_last(model, batch.n_answer)).logits
-    return logits[:, -batch.n_answer :]
+    """Logits at the positions that predict the continuation.
+
+    A prompt that stands in several rows, one a choice, goes through the model once; the choices
+    then read its keys and values.
+    """
+    tokens = batch.tokens.to(next(model.parameters()).device)
+    prompts, continuations = tokens[:, : -batch.n_answer], tokens[:, -batch.n_answer :]
+    different, row = torch.unique(prompts, dim=0, return_inverse=True)
+    if len(different) == len(prompts):
+        logits = model(
+            input_ids=tokens[:, :-1], use_cache=False, **only_last(model, batch.n_answer)
+        ).logits
+        return logits[:, -batch.n_answer :]
+    several = batch.n_answer > 1
+    after_prompt = model(input_ids=different, use_cache=several, **only_last(model, 1))
+    first = after_prompt.logits[row, -1:]
+    if not several:
+        return first
+    cache = after_prompt.past_key_values
+    cache.batch_select_indices(row)
+    rest = model(input_ids=continuations[:, :-1], past_key_values=cache, use_cache=True).logits
+    return torch.cat([first, rest], dim=1)
 
 
-def _only_last(model: nn.Module, n: int) -> dict[str, Any]:
+def only_last(model: nn.Module, n: int) -> dict[str, Any]:
     """Ask for the logits of the last positions alone, where the architecture can."""
     known = inspect.signature(model.forward).parameters
     return {"logits_to_keep": n} if "logits_to_keep" in known else {}
