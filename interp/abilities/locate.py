@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.abilities.evidence import gather_evidence
-from interp.abilities.locator import Locator
+from interp.abilities.locator import Locator, given
 from interp.abilities.locators import locator_named
 from interp.abilities.mask import NeuronMask
 from interp.abilities.mask_report import agreement, with_supports
@@ -167,7 +167,7 @@ def score_tensors(
         recipe=recipe,
         on_progress=on_progress,
     )
-    return {name: locator.score(evidence[name]) for name in names}
+    return {name: given(locator.score)(evidence[name]) for name in names}
 
 
 def mask_of(
