@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64
 
 from interp.abilities.arrays import map_arrays
 from interp.abilities.support import Support, checked_support
+from interp.abilities.unit_choice import UnitChoice
 from interp.models.identity import ModelIdentity
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.finding import read_header, save_finding
@@ -25,7 +26,7 @@ class NeuronMask:
     tensors: dict[str, Support]
     """By tensor name: every tensor that was ranked, also those without a chosen entry."""
     level: str
-    """What was ranked: "entry" for single numbers."""
+    """What was ranked: "entry" for single numbers, or a kind of unit."""
     recipe: dict[str, Any]
     """Locator and every setting of it; JSON values only."""
     base: ModelIdentity
@@ -35,6 +36,8 @@ class NeuronMask:
     """The lowest chosen score; None where nothing was scored."""
     histogram: Int64[np.ndarray, " 65536"] | None = None
     """Scores counted by the upper 16 bits of their float32, ascending; None if not scored."""
+    units: UnitChoice | None = None
+    """The chosen units, whose entries `tensors` holds; None at the level of single entries."""
 
     @classmethod
     def from_dense(
@@ -79,6 +82,8 @@ class NeuronMask:
         arrays = {f"support.{name}": s.data for name, s in self.tensors.items()}
         if self.histogram is not None:
             arrays["histogram"] = self.histogram
+        if self.units is not None:
+            arrays |= self.units.arrays()
         header = {
             "level": self.level,
             "recipe": self.recipe,
@@ -87,6 +92,7 @@ class NeuronMask:
             "count": self.count,
             "tensors": entries,
             "provenance": self.provenance.to_json(),
+            **({} if self.units is None else {"units": self.units.header()}),
         }
         return save_finding(path, schema=SCHEMA, header=header, arrays=arrays, overwrite=overwrite)
 
@@ -115,8 +121,9 @@ class NeuronMask:
                 provenance=Provenance.from_json(header["provenance"]),
                 threshold=header["threshold"],
                 histogram=arrays.get("histogram"),
+                units=UnitChoice.read(header["units"], arrays) if "units" in header else None,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise CorruptFile(f"the header of {path} lacks or garbles {error}") from error
 
     def _repr_html_(self) -> str:
@@ -125,4 +132,5 @@ class NeuronMask:
             for name, s in self.tensors.items()
         )
         head = f"{self.count:,} of {self.base.n:,} entries ({self.share:.4f})"
-        return f"<p>NeuronMask: {head}</p><table>{rows}</table>"
+        of_units = "" if self.units is None else f", {html.escape(self.units.said())}"
+        return f"<p>NeuronMask: {head}{of_units}</p><table>{rows}</table>"

@@ -1,6 +1,7 @@
 """Random masks with the counts of another in every tensor: the fair null of a located mask."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,27 +9,37 @@ from jaxtyping import Bool
 
 from interp.abilities.mask import NeuronMask
 from interp.abilities.support import Support
+from interp.abilities.unit_choice import UnitChoice
+from interp.abilities.unit_selection import drawn_like
 from interp.models.identity import ModelIdentity
 from interp.results.provenance import Provenance
 
 
 def random_like(mask: NeuronMask, *, seed: int) -> NeuronMask:
-    """Entries drawn at random, as many in every tensor as `mask` has.
+    """Entries drawn at random, as many in every tensor as `mask` has; of units, units.
 
-    A gain of `mask` over it comes from which entries were chosen, not from which tensors.
+    Of neurons and heads as many are drawn in every layer, of tensors as many of every type. A gain
+    of `mask` over it comes from which entries were chosen, not from which tensors.
     """
     rng = np.random.default_rng(seed)
-    supports = {
-        name: Support.from_dense(_drawn(rng, support)) for name, support in mask.tensors.items()
-    }
     settings = {"locator": "random", "like": mask.recipe, "seed": seed}
-    return NeuronMask(
-        tensors=supports,
+    drawn = NeuronMask(
+        tensors={},
         level=mask.level,
         recipe=settings,
         base=mask.base,
         provenance=locating_provenance(settings, mask.base, None, seed),
     )
+    if mask.units is not None:
+        return of_units(drawn, drawn_like(mask.units, rng))
+    return replace(
+        drawn, tensors={n: Support.from_dense(_drawn(rng, s)) for n, s in mask.tensors.items()}
+    )
+
+
+def of_units(mask: NeuronMask, units: UnitChoice) -> NeuronMask:
+    """`mask` with the entries of `units` in place of its own."""
+    return replace(mask, units=units, tensors=units.supports(), level=units.kind)
 
 
 def locating_provenance(

@@ -1,6 +1,7 @@
 """Which entries of one tensor a mask or an ability holds, packed."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,19 @@ class Support:
             found = [self._count(at, min(at + chunk, self.n_entries)) for at in starts]
         return np.array(found, dtype=np.int64)
 
+    def window(self, start: int, stop: int) -> Bool[np.ndarray, " entries"]:
+        """True where an entry of [start, stop) is in the set."""
+        held = np.zeros(stop - start, dtype=bool)
+        held[self.positions(start, stop)] = True
+        return held
+
+    def shared_with(self, other: "Support") -> int:
+        """Entries in both sets, of one tensor."""
+        return sum(
+            int((self.window(*part) & other.window(*part)).sum())
+            for part in windows(self.n_entries)
+        )
+
     def _count(self, start: int, stop: int) -> int:
         if self.encoding == "all":
             return stop - start
@@ -93,6 +107,12 @@ class Support:
             first, last = np.searchsorted(self.data, edges)
             return int(last - first)
         return self.positions(start, stop).size
+
+
+def windows(n_entries: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of pieces of a tensor that are small enough to hold."""
+    for start in range(0, n_entries, _WINDOW):
+        yield start, min(start + _WINDOW, n_entries)
 
 
 class BitmapWriter:

@@ -8,14 +8,14 @@ for tensor, slabs in layout.entries(neuron).items():
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Int64
 
-from interp.abilities.layouts import family_of
+from interp.abilities.layouts import family_named, family_of
 from interp.abilities.segments import Family, Group, Place, Segment, Sizes
 from interp.models.architectures import read_config
 from interp.models.weight_files import locate_tensors
@@ -80,6 +80,32 @@ class Layout:
             raise BadInput(f"units {kind!r} are not counted by layer: {', '.join(counts)} are")
         return counts[kind]
 
+    def grid(self, kind: str) -> tuple[int, int]:
+        """Rows and units in each: a row a layer, or one row for all tensors."""
+        if kind == "tensor":
+            return 1, len(self.shapes)
+        return self.sizes.n_layers, self.per_layer(_known(kind))
+
+    def tensors_of(self, kind: str) -> tuple[str, ...]:
+        """The tensors that units of a kind have entries in; buffers are no weights."""
+        weights = [name for name in self.shapes if self.groups.get(name) != "buffer"]
+        if kind == "tensor":
+            return tuple(weights)
+        if kind == "layer":
+            return tuple(name for name in weights if self.layers[name] is not None)
+        parts = {"head": {"q_head", "kv_head"}}.get(kind, {_known(kind)})
+        return tuple(
+            name for name, segments in self.segments.items() if parts & {s.kind for s in segments}
+        )
+
+    def tensor_types(self) -> list[str]:
+        """Of every tensor its name within its layer, or its whole name outside of the layers."""
+        found = [_LAYER.search(name) for name in self.shapes]
+        return [
+            name if match is None else match["rest"]
+            for name, match in zip(self.shapes, found, strict=True)
+        ]
+
     def units(self, kind: str) -> tuple[Unit, ...]:
         """Every unit of a kind, by layer and index; of a group one for every layer that has it."""
         if kind == "tensor":
@@ -101,12 +127,12 @@ class Layout:
         if kind == "tensor":
             name = list(self.shapes)[index]
             return {name: (self._whole(name),)}
-        if kind == "layer" or kind in GROUPS:
-            return {
-                name: (self._whole(name),)
-                for name, at in self.layers.items()
-                if at == layer and kind in ("layer", self.groups.get(name))
-            }
+        if kind == "layer":
+            names = self.tensors_of("layer")
+            return {n: (self._whole(n),) for n in names if self.layers[n] == layer}
+        if kind in GROUPS:
+            names = [name for name, group in self.groups.items() if group == kind]
+            return {n: (self._whole(n),) for n in names if self.layers[n] == layer}
         if kind == "head":
             shared = Unit("kv_head", layer, index // self.sizes.heads_per_group)
             parts = self.entries(Unit("q_head", layer, index)), self.entries(shared)
@@ -131,18 +157,35 @@ class Layout:
         """Entries of one tensor."""
         return int(np.prod(self.shapes[name], dtype=np.int64))
 
+    def length(self, name: str) -> int:
+        """Indices along the axis that units share a tensor out on."""
+        shape = self.shapes[name]
+        return shape[self.axis(name)] if shape else 1
+
     def axis(self, name: str) -> int:
         """The axis along which units share a tensor out; 0 if none do."""
         return self.segments[name][0].axis if name in self.segments else 0
 
     def owners(self, name: str, kind: str) -> Int64[np.ndarray, " length"]:
         """The unit of `kind` that every index along the tensor's axis belongs to; -1 for none."""
-        length = self.shapes[name][self.axis(name)]
+        length = self.length(name)
         owner = np.full(length, -1, dtype=np.int64)
         for segment in self.segments.get(name, ()):
             if segment.kind == kind:
                 owner = np.maximum(owner, segment.owners(length))
         return owner
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a mask's header."""
+        shapes = {name: list(shape) for name, shape in self.shapes.items()}
+        return {"family": self.family, "sizes": asdict(self.sizes), "shapes": shapes}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Layout":
+        """The inverse of `to_json`. Raises Unsupported for a family we do not know."""
+        shapes = {name: tuple(shape) for name, shape in content["shapes"].items()}
+        sizes = Sizes(**content["sizes"])
+        return laid_out(family_named(content["family"]), sizes, shapes, where="the mask's model")
 
     def _whole(self, name: str) -> Slab:
         return Slab(0, 0, self.shapes[name][0] if self.shapes[name] else 0)
@@ -168,9 +211,14 @@ def layout_from(
     try:
         sizes = family.sizes(config)
     except KeyError as error:
-        raise Mismatch(
-            f"the config of {where} has no field {error}: it is no {named[0]}"
-        ) from error
+        raise Mismatch(f"the config of {where} has no field {error}: write it there") from error
+    return laid_out(family, sizes, shapes, where=where)
+
+
+def laid_out(
+    family: Family, sizes: Sizes, shapes: Mapping[str, tuple[int, ...]], *, where: str
+) -> Layout:
+    """The layout of a family's model of some sizes, as `layout_of`."""
     known = family.places(sizes)
     layers: dict[str, int | None] = {}
     segments: dict[str, tuple[Segment, ...]] = {}
@@ -186,6 +234,9 @@ def layout_from(
                 f"its config asks for {place.shape}"
             )
         segments[name] = place.segments
+    numbers = {layer for layer in layers.values() if layer is not None}
+    if numbers != set(range(sizes.n_layers)):
+        raise Mismatch(f"{where} has tensors of {len(numbers)} layers, not of {sizes.n_layers}")
     return Layout(
         family=family.name,
         sizes=sizes,

@@ -38,3 +38,11 @@ def family_of(architecture: str, *, model_type: str = "") -> Family:
         f"the neurons and heads of a {architecture} are not known, those of {', '.join(known)} "
         "are: locate single entries, level 'entry'"
     )
+
+
+def family_named(name: str) -> Family:
+    """The family called `name`. Raises Unsupported naming those we know."""
+    known = {family.name: family for family in families()}
+    if name not in known:
+        raise Unsupported(f"the layout {name!r} is not known: there are {', '.join(known)}")
+    return known[name]
