@@ -23,19 +23,32 @@ class AbilityChunks:
         }
 
     def entries(self, piece: Chunk) -> Entries | None:
-        """Where in the chunk (None for everywhere) and what; None if there is nothing."""
+        """Where in the piece (None for everywhere) and what; None if there is nothing."""
         if piece.name not in self._ends:
             return None
-        number = piece.start // self._chunk
-        ends = self._ends[piece.name]
-        first, last = (ends[number - 1] if number else 0), ends[number]
+        tensor = self.weights.tensors[piece.name]
+        first, last = self._rank(piece.name, piece.start), self._rank(piece.name, piece.stop)
         if first == last:
             return None
-        tensor = self.weights.tensors[piece.name]
         delta = torch.from_numpy(np.array(tensor.delta[first:last]))
         if tensor.support.encoding == "all":
             return None, delta
         return torch.from_numpy(tensor.support.positions(piece.start, piece.stop)), delta
+
+    def _rank(self, name: str, entry: int) -> int:
+        """How many entries of the support lie before one."""
+        support, ends = self.weights.tensors[name].support, self._ends[name]
+        number, rest = divmod(entry, self._chunk)
+        before = ends[number - 1] if number else 0
+        if not rest:
+            return before
+        if entry == support.n_entries:
+            return ends[-1]
+        return before + support.positions(entry - rest, entry).size
+
+    def count(self, name: str) -> int:
+        """Entries with a weight in one tensor."""
+        return self.weights.tensors[name].support.count if name in self._ends else 0
 
     def apply_patch(self, piece: Chunk, words: np.ndarray) -> None:
         """Overwrite the entries of `words` whose exact value the sum would miss."""

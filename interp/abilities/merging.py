@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from interp.abilities.ability_chunks import AbilityChunks
@@ -46,11 +46,20 @@ class Merge:
     """Whether the sum is the ability model itself, so that its patch list holds."""
     starts: dict[str, tuple[str, int]]
     """File and first byte of every tensor in the output."""
+    keeps_originals: bool
+    """Whether every chunk comes with the base's bits where it differs."""
 
     def out_dtype(self, name: str) -> str:
         """Number format of a tensor in the output."""
         span = self.base.span(name)
         return self.dtype if self.dtype is not None and is_float(span) else span.dtype
+
+
+class Originals(NamedTuple):
+    """What stood in the base where one chunk differs from it."""
+
+    differs: Bool[np.ndarray, " entries"]
+    words: Shaped[np.ndarray, " changed"]
 
 
 class Written(NamedTuple):
@@ -60,6 +69,8 @@ class Written(NamedTuple):
     content: bytes | memoryview
     changed: int
     """Entries whose bits differ from the base's; where the format changes, whose value does."""
+    originals: Originals | None
+    """None where they are not kept."""
 
 
 def write_merged(
@@ -189,13 +200,24 @@ def _write_chunk(staged: StagedDirectory, merge: Merge, piece: Chunk) -> Written
     content = words.data.cast("B")
     if held is None:
         staged.write(place.file, place.offset, content)
-    return Written(piece, content, _changed(merge, piece, base, words))
+    differs = _differs(merge, piece, base, words)
+    changed = 0 if differs is None else int(np.count_nonzero(differs))
+    return Written(piece, content, changed, _originals(merge, base, differs))
 
 
-def _changed(merge: Merge, piece: Chunk, base: np.ndarray, words: np.ndarray) -> int:
+def _differs(merge: Merge, piece: Chunk, base: np.ndarray, words: np.ndarray) -> np.ndarray | None:
+    """Where the output is not the base; None for nowhere."""
     dtype, out_dtype = merge.base.span(piece.name).dtype, merge.out_dtype(piece.name)
     if words is base:
-        return 0
+        return None
     before = base if dtype == out_dtype else to_words(to_numbers(base, dtype), out_dtype)
     raw = np.dtype(f"u{BYTES_OF[out_dtype]}")
-    return int(np.count_nonzero(before.view(raw) != words.view(raw)))
+    return before.view(raw) != words.view(raw)
+
+
+def _originals(merge: Merge, base: np.ndarray, differs: np.ndarray | None) -> Originals | None:
+    if not merge.keeps_originals:
+        return None
+    if differs is None:
+        return Originals(np.zeros(len(base), dtype=bool), base[:0])
+    return Originals(differs, base[differs])

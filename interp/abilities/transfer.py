@@ -1,6 +1,5 @@
 """Transfer: add abilities and languages to a base model, and write the model that results."""
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +14,7 @@ from interp.abilities.compatibility import (
     check_vocabulary,
     vocabulary_tensors,
 )
-from interp.abilities.lineage import Lineage, known_ancestors
-from interp.abilities.merging import Merge, write_merged
+from interp.abilities.merging import Merge
 from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import (
     Selection,
@@ -27,17 +25,17 @@ from interp.abilities.recipe import (
 )
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
-from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
+from interp.abilities.streaming.writer import SYNC_EVERY
+from interp.abilities.transfer_output import TransferOutput
 from interp.abilities.transfer_plan import TransferPlan
 from interp.abilities.transferred import Transferred
+from interp.abilities.undo_writer import UndoMode
 from interp.abilities.weights import AbilityWeights
 from interp.models.hub import directory_of
-from interp.models.identity import ModelIdentity, model_identity, root_of, tensor_prefix
+from interp.models.identity import ModelIdentity, model_identity
 from interp.models.tokenizer import tokenizer_digest
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
-from interp.results.hashing import sha256_json
-from interp.results.provenance import Provenance
 
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 
@@ -61,6 +59,7 @@ def transfer(
     force: bool = False,
     cast: bool = False,
     skip_embeddings: bool = False,
+    undo: UndoMode = "auto",
     overwrite: bool = False,
     hash_cache: Path | None = None,
     chunk: int = CHUNK,
@@ -73,7 +72,8 @@ def transfer(
     ability goes into the `k2` share of its tensors that `select` names, all other tensors get
     `eta_rest` (as `eta` if not given) times R_Lang. Sums are float32 (float64 for float64),
     rounded once; with every coefficient zero the output is the base byte for byte. Models are
-    streamed, never loaded; killed and called again, it goes on.
+    streamed, never loaded; killed and called again, it goes on. `out` keeps the base's bits where
+    they change, for `undo`; with "auto" only the base's root where more than half do.
 
     The weights must belong to `base`, or `base` must descend from theirs by its own `interp.json`;
     `force` adds them to anything of their shape. Raises Mismatch where models, vocabularies or tied
@@ -113,27 +113,30 @@ def transfer(
         model_files = ModelFiles(models[0], dtype=out_format)
         exact = _exact(recipe, abilities, identities[0], model_files)
         merge = plan.merge(selected, model_files, patched=exact)
-        root, changed = _write_model(
-            out,
-            merge,
-            model_files,
+        output = TransferOutput(
+            out=out,
             base=identities[0],
+            base_name=str(base),
             made_by=_made_by(recipe, abilities, identities, merge),
+            undo=undo,
             replace=overwrite,
             chunk=chunk,
             threads=threads,
             sync_every=sync_every,
         )
+        written = output.write(merge, model_files)
     return Transferred(
         path=out,
-        root=root,
+        root=written.root,
         n=identities[0].n,
-        changed=changed,
+        changed=written.changed,
         selected=selected,
         similarity=similarity,
         with_weights=tuple(
             sum(1 for count in one.counts_by_tensor().values() if count) for one in abilities
         ),
+        undo=written.undo.kind,
+        undo_bytes=written.undo_bytes,
     )
 
 
@@ -228,62 +231,3 @@ def _made_by(
             name for name, terms in merge.terms.items() if any((*terms.gamma, *terms.language))
         ),
     }
-
-
-def _write_model(
-    out: Path,
-    merge: Merge,
-    files: ModelFiles,
-    *,
-    base: ModelIdentity,
-    made_by: dict[str, Any],
-    replace: bool,
-    chunk: int,
-    threads: int,
-    sync_every: int,
-) -> tuple[str, int]:
-    """Write the whole directory; the root hash of its weights, and how many entries changed."""
-    staged = StagedDirectory(
-        out,
-        job=sha256_json({**made_by, "chunk": chunk}),
-        sizes=files.sizes,
-        replace=replace,
-        sync_every=sync_every,
-    )
-    with staged:
-        files.write_heads(staged)
-        root, changed = _write_tensors(staged, merge, chunk=chunk, threads=threads)
-        files.write_companions(staged.path)
-        _lineage(root, base, merge.base, made_by).save(staged.path)
-        staged.publish()
-    return root, changed
-
-
-def _write_tensors(
-    staged: StagedDirectory, merge: Merge, *, chunk: int, threads: int
-) -> tuple[str, int]:
-    """Write every tensor; the root hash of what was written, and how many entries changed."""
-    changed = 0
-    digests = {
-        name: hashlib.sha256(tensor_prefix(name, merge.out_dtype(name), span.shape))
-        for name, span in merge.base.spans.items()
-    }
-    for piece, content, differing in write_merged(staged, merge, chunk=chunk, threads=threads):
-        digests[piece.name].update(content)
-        changed += differing
-    return root_of({name: digest.hexdigest() for name, digest in digests.items()}), changed
-
-
-def _lineage(root: str, base: ModelIdentity, model: Checkpoint, made_by: dict[str, Any]) -> Lineage:
-    return Lineage(
-        root=root,
-        ancestors=(base.root, *known_ancestors(model.directory, base.root)),
-        recipe=made_by,
-        provenance=Provenance.collect(
-            "interp ability transfer",
-            model_hash=sha256_json([base.root, base.config_digest]),
-            corpus_hash=None,
-            seed=made_by["seed"],
-            settings=made_by,
-        ),
-    )

@@ -80,4 +80,5 @@ class TransferPlan:
             dtype=files.dtype,
             patched=patched,
             starts=files.starts,
+            keeps_originals=False,
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.abilities.recipe import SimilaritySupport
+from interp.abilities.undo_record import UndoKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class Transferred:
 
     with_weights: tuple[int, ...]
     """For every ability, how many tensors it has weights in."""
+    undo: UndoKind
+    """full: the base's bits are kept inside. base: more than half changed, so copy the base."""
+    undo_bytes: int
+    """What keeping them costs on disk."""
 
     @property
     def share_changed(self) -> float:
@@ -57,6 +62,8 @@ class Transferred:
             "changed": self.changed,
             "share_changed": self.share_changed,
             "selected": [list(names) for names in self.selected],
+            "undo": self.undo,
+            "undo_bytes": self.undo_bytes,
             "similarity": [similarity_rows(one) for one in self.similarity],
         }
 

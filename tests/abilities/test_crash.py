@@ -25,7 +25,8 @@ class Killed(BaseException):
 
 
 def content(directory):
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(file.relative_to(directory)): file.read_bytes() for file in files}
 
 
 def staging(out):

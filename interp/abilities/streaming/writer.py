@@ -76,6 +76,7 @@ class StagedDirectory:
         try:
             self._open_journal()
             for name, size in self.sizes.items():
+                (self.path / name).parent.mkdir(exist_ok=True)
                 self._files[name] = _open_sized(self.path / name, size)
         except BaseException as error:
             self._close()
@@ -112,9 +113,7 @@ class StagedDirectory:
         """Write bytes in place. Threads may write at the same time, each its own pieces."""
         if not len(content):
             return
-        done = 0
-        while done < len(content):
-            done += os.pwrite(self._files[file], content[done:], offset + done)
+        self.write_unlisted(file, offset, content)
         piece = Piece(file, offset, len(content))
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
@@ -123,6 +122,12 @@ class StagedDirectory:
             full = self._pending_bytes >= self._sync_every
         if full:
             self.sync()
+
+    def write_unlisted(self, file: str, offset: int, content: memoryview) -> None:
+        """Write bytes that a resumed run works out and writes again: no journal entry, no hash."""
+        done = 0
+        while done < len(content):
+            done += os.pwrite(self._files[file], content[done:], offset + done)
 
     def sync(self) -> None:
         """Make what was written so far safe from a kill and a power cut."""
@@ -142,11 +147,20 @@ class StagedDirectory:
         """Give a file its final size, where that was not known at the start."""
         os.ftruncate(self._files[file], size)
 
+    def drop(self, file: str) -> None:
+        """Delete a file that turned out not to be wanted."""
+        os.close(self._files.pop(file))
+        (self.path / file).unlink()
+
+    def discard(self) -> None:
+        """Delete what was written: the same job would only come to the same wrong end."""
+        shutil.rmtree(self.path)
+
     def publish(self) -> Path:
         """Sync everything, drop the journal and give the directory its name."""
         self.sync()
-        for path in self.path.iterdir():
-            fsync_file(path)
+        for path in self.path.rglob("*"):
+            fsync_directory(path) if path.is_dir() else fsync_file(path)
         (self.path / JOURNAL).unlink()
         fsync_directory(self.path)
         self._close()

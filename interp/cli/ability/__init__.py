@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-VERBS = ("locate", "train", "extract", "transfer", "inspect", "verify")
+VERBS = ("locate", "train", "extract", "transfer", "undo", "inspect", "verify", "align")
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

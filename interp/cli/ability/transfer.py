@@ -34,6 +34,14 @@ class DType(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Undo(StrEnum):
+    """What the output keeps for `interp ability undo`."""
+
+    auto = "auto"
+    full = "full"
+    base = "base"
+
+
 def transfer(
     base: Base,
     weights: Annotated[list[Path], typer.Argument(help="Ability weights, one or several.")],
@@ -73,6 +81,10 @@ def transfer(
     skip_embeddings: Annotated[
         bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
     ] = False,
+    undo: Annotated[
+        Undo,
+        typer.Option("--undo", help="Keep the changed bits, name the base, or as changes are few."),
+    ] = Undo.auto,
     force: Annotated[
         bool, typer.Option("--force", help="Add weights to a model they do not belong to.")
     ] = False,
@@ -106,6 +118,7 @@ def transfer(
         force=force,
         cast=cast,
         skip_embeddings=skip_embeddings,
+        undo=undo.value,
         hash_cache=hash_cache,
         overwrite=overwrite,
     )
@@ -115,3 +128,7 @@ def transfer(
     print(f"{out}: {made.changed:,} of {made.n:,} entries changed ({made.share_changed:.4f})")
     for number, names in enumerate(made.selected):
         print(f"ability {number + 1}: added in {len(names)} tensors of {made.with_weights[number]}")
+    if made.undo == "full":
+        print(f"undo: the changed bits are kept inside ({made.undo_bytes:,} bytes)")
+    else:
+        print(f"undo: by a copy of the base {base}, whose root hash is kept")
