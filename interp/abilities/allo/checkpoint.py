@@ -47,40 +47,52 @@ class StageState:
             save_file(tensors, temporary, metadata=metadata)
 
     def load(
-        self, entries: PackedEntries, optimizer: torch.optim.Optimizer, steps: int
+        self, entries: PackedEntries, optimizer: torch.optim.Optimizer | None, steps: int
     ) -> tuple[int, Float[Tensor, " steps"]]:
         """Put entries and moments back; the updates done and their losses, (0, zeros) at first.
 
-        Raises CorruptFile where the file is not a state of these entries.
+        A finished stage has no moments and needs no optimizer. Raises CorruptFile where the file
+        is not a state of these entries.
         """
-        losses = torch.zeros(steps)
         if not self.file.is_file():
-            return 0, losses
+            return 0, torch.zeros(steps)
         try:
-            step = _read(self.file, entries, optimizer, losses)
+            return _read(self.file, entries, optimizer, steps)
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0]
             raise CorruptFile(
                 f"{self.file} is not a state of this stage ({first}): delete it"
             ) from error
-        return step, losses
+
+    def finished(self, entries: PackedEntries, steps: int) -> Float[Tensor, " steps"] | None:
+        """The losses of a stage that is done, its entries put back; None where it is not."""
+        if not self.file.is_file():
+            return None
+        try:
+            with safe_open(self.file, framework="pt") as opened:
+                done = int((opened.metadata() or {}).get("step", 0))
+        except (SafetensorError, ValueError) as error:
+            raise CorruptFile(f"{self.file} is not a state of this stage: delete it") from error
+        return self.load(entries, None, steps)[1] if done == steps else None
 
 
 def _read(
-    file: Path, entries: PackedEntries, optimizer: torch.optim.Optimizer, losses: Tensor
-) -> int:
+    file: Path, entries: PackedEntries, optimizer: torch.optim.Optimizer | None, steps: int
+) -> tuple[int, Float[Tensor, " steps"]]:
     with safe_open(file, framework="pt") as opened:
         metadata = opened.metadata() or {}
         if metadata.get("schema") != SCHEMA:
             raise ValueError(f"schema {metadata.get('schema')!r}, expected {SCHEMA!r}")
         step = int(metadata["step"])
-        losses.copy_(opened.get_tensor("losses"))
+        losses = opened.get_tensor("losses")
+        if losses.shape != (steps,):
+            raise ValueError(f"{len(losses)} steps, expected {steps}")
         tensor: Callable[[str], Tensor] = opened.get_tensor
         entries.load({name: tensor(f"values.{name}") for name in entries.names})
-        if step < len(losses):
+        if optimizer is not None:
             for name, values in zip(entries.names, entries.parameters(), strict=True):
                 moments = {m: tensor(f"{m}.{name}").to(values.device) for m in _MOMENTS}
                 # The fused optimizer counts on the device of its parameters.
                 counted = torch.tensor(float(step), device=values.device)
                 optimizer.state[values] = {"step": counted, **moments}
-    return step
+    return step, losses
