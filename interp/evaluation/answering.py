@@ -28,7 +28,7 @@ def answer_items(
     items: Sequence[Item],
     protocol: Protocol,
     *,
-    batch_size: int = 64,
+    batch_size: int = 256,
     advance: Advance = lambda *_: None,
 ) -> Answers:
     """What the model answers to every item, in order.

@@ -10,7 +10,8 @@ from typing import Any
 from interp.results.errors import BadInput
 from interp.results.hashing import sha256_json
 
-_REQUIRED = ("id", "prompt", "answer", "task", "language", "split")
+_TEXTS = ("id", "prompt", "answer", "task", "language", "split")
+NO_LANGUAGE = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +38,42 @@ class Item:
 
     def to_json(self) -> dict[str, Any]:
         """As one line of an items file."""
-        content: dict[str, Any] = {name: getattr(self, name) for name in _REQUIRED}
+        content: dict[str, Any] = {name: getattr(self, name) for name in _TEXTS}
         return content | ({"choices": list(self.choices)} if self.choices else {})
 
 
 def read_items(path: Path) -> list[Item]:
-    """The items of a jsonl file, in order. Raises BadInput naming the line and what it lacks."""
+    """The items of a jsonl file, in order: `prompt` and `answer`, and what else a line says.
+
+    A line without an id gets the file's name and its number, without a task the file's name,
+    without a language "-", without a split `test`. Raises BadInput naming the line and what it
+    lacks.
+    """
     items: list[Item] = []
     if not path.is_file():
-        raise BadInput(f"{path} is not a file: expected jsonl with {', '.join(_REQUIRED)}")
+        raise BadInput(f"{path} is not a file: expected jsonl with prompt and answer")
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                items.append(_parse(line, where=f"{path}, line {number}"))
+                items.append(_parse(line, path, number))
     check_ids(items)
     return items
+
+
+def gather_items(
+    items: Sequence[Path] | Sequence[Item], *, split: str | None = None
+) -> list[Item]:
+    """Items of several files, or as they are; only those of `split` if one is named.
+
+    Raises BadInput on a doubled id, or if there is none.
+    """
+    found: list[Item] = []
+    for entry in items:
+        found.extend(read_items(entry) if isinstance(entry, Path) else [entry])
+    check_ids(found)
+    if not found:
+        raise BadInput("there is no item to ask: the files are empty")
+    return found if split is None else split_of(found, split)
 
 
 def write_items(path: Path, items: Sequence[Item]) -> None:
@@ -60,20 +82,36 @@ def write_items(path: Path, items: Sequence[Item]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def _parse(line: str, *, where: str) -> Item:
+def _parse(line: str, path: Path, number: int) -> Item:
+    where = f"{path}, line {number}"
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{where} is not JSON ({error})") from error
     if not isinstance(row, dict):
         raise BadInput(f"{where} is not a JSON object")
-    missing = [name for name in _REQUIRED if not isinstance(row.get(name), str)]
-    if missing:
-        raise BadInput(f"{where} lacks the text field {missing[0]!r}: expected {_REQUIRED}")
     choices = row.get("choices") or ()
     if not isinstance(choices, list | tuple) or not all(isinstance(c, str) for c in choices):
         raise BadInput(f"{where}: choices must be a list of texts")
-    return Item(choices=tuple(choices), **{name: row[name] for name in _REQUIRED})
+    unsaid = {
+        "id": f"{path.stem}-{number}",
+        "task": path.stem,
+        "language": NO_LANGUAGE,
+        "split": "test",
+    }
+    texts = {name: _text(unsaid | row, name, where) for name in _TEXTS}
+    return Item(choices=tuple(choices), **texts)
+
+
+def _text(row: dict[str, Any], name: str, where: str) -> str:
+    text = row.get(name)
+    if not isinstance(text, str):
+        raise BadInput(f"{where} lacks the text field {name!r}: prompt and answer are needed")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{where}: {name} holds half a character, it is not text") from error
+    return text
 
 
 def check_ids(items: Sequence[Item]) -> None:
