@@ -1,0 +1,203 @@
+"""Learnt gates: which units a model can lose, and how many, before its loss on an ability rises."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from interp.abilities.hard_concrete import (
+    START,
+    lagrangian,
+    open_probability,
+    sampled_gates,
+    sparsity,
+    warmed_target,
+)
+from interp.abilities.sites import GateKind, gated, sites_of
+from interp.models.examples import TrainingExamples
+from interp.models.trainable import TrainableModel
+from interp.models.training import TrainingBatch, next_token_loss, shuffled_training_batches
+from interp.results.errors import BadInput
+
+NULL_DRAWS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRecipe:
+    """How gates are learnt; weights stay as they are."""
+
+    steps: int = 400
+    batch_size: int = 128
+    lr: float = 0.1
+    """Adam, of the gates' log-odds."""
+    lr_multipliers: float = 1.0
+    """Adam, ascending."""
+    warmup_share: float = 0.5
+    """Share of the steps over which the target sparsity rises from 0."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearntGates:
+    """Gates of one kind of unit, layer by unit."""
+
+    kind: GateKind
+    open_probability: Float[np.ndarray, "layer unit"]
+    """P(gate > 0): 1 for a unit that the ability needs, 0 for one it can do without."""
+    target_sparsity: float
+    sparsity: float
+    """Expected share of closed gates at the end."""
+
+
+def learn_gates(
+    trained: TrainableModel,
+    examples: TrainingExamples,
+    *,
+    kind: GateKind,
+    target_sparsity: float,
+    recipe: GateRecipe,
+    on_progress: Callable[..., None] | None = None,
+) -> LearntGates:
+    """Gates that keep the loss on `examples` low while `target_sparsity` of them close.
+
+    Loss plus `lagrangian`, gates drawn anew every step. Raises BadInput unless 0 < target < 1.
+    """
+    if not 0 < target_sparsity < 1:
+        raise BadInput(f"a share of {1 - target_sparsity:g} leaves no unit to choose between")
+    sites, model = sites_of(trained.model), trained.model
+    device = next(model.parameters()).device
+    n_layers = len(sites.layers)
+    logits = torch.full((n_layers, sites.per_layer(kind)), START, requires_grad=True, device=device)
+    multipliers = torch.zeros(2, requires_grad=True, device=device)
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [logits], "lr": recipe.lr},
+            {"params": [multipliers], "lr": recipe.lr_multipliers, "maximize": True},
+        ]
+    )
+    noise = torch.Generator().manual_seed(recipe.seed)
+    batches = shuffled_training_batches(
+        examples.tokens,
+        examples.target,
+        batch_size=recipe.batch_size,
+        generator=torch.Generator().manual_seed(recipe.seed),
+    )
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for step in range(recipe.steps):
+        batch = next(batches)
+        batch = TrainingBatch(batch.tokens.to(device), batch.target.to(device))
+        target = warmed_target(
+            step, target=target_sparsity, warmup=int(recipe.steps * recipe.warmup_share)
+        )
+        with gated(sites, kind, sampled_gates(logits, noise)):
+            loss = next_token_loss(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        (loss + lagrangian(logits, multipliers, target=target)).backward()
+        optimizer.step()
+        if on_progress is not None:
+            on_progress(1)
+    with torch.no_grad():
+        return LearntGates(
+            kind=kind,
+            open_probability=open_probability(logits.double()).cpu().numpy(),
+            target_sparsity=target_sparsity,
+            sparsity=float(sparsity(logits)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardMaskLoss:
+    """Loss on the ability when only the chosen units are kept, beside random units."""
+
+    whole: float
+    """Of the model as it is, in nats per predicted token."""
+    kept: float
+    """With every unit that was not chosen taken out."""
+    random: Float[np.ndarray, " draws"]
+    """The same for random units, as many in all."""
+    random_by_layer: Float[np.ndarray, " draws"]
+    """The same for random units, as many in every layer; the choice itself for whole layers."""
+    n_examples: int
+
+    @property
+    def p_value(self) -> float:
+        """Share of random choices that do as well or better, (1 + those) / (1 + draws)."""
+        return _p_value(self.kept, self.random)
+
+    @property
+    def p_value_by_layer(self) -> float:
+        """The same against random choices with as many in every layer; 1 for whole layers."""
+        return _p_value(self.kept, self.random_by_layer)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "loss_whole": self.whole,
+            "loss_kept": self.kept,
+            "loss_random_mean": float(self.random.mean()),
+            "loss_random_range": [float(self.random.min()), float(self.random.max())],
+            "loss_random_by_layer_mean": float(self.random_by_layer.mean()),
+            "random_draws": len(self.random),
+            "p_value": self.p_value,
+            "p_value_by_layer": self.p_value_by_layer,
+            "n_examples": self.n_examples,
+        }
+
+
+def hard_mask_loss(
+    trained: TrainableModel,
+    examples: TrainingExamples,
+    *,
+    kind: GateKind,
+    chosen: Bool[np.ndarray, "layer unit"],
+    draws: int = NULL_DRAWS,
+    seed: int = 0,
+) -> HardMaskLoss:
+    """The loss on `examples` with the units that were not chosen taken out (gate 0, others 1)."""
+    rng = np.random.default_rng(seed)
+
+    def loss(kept: Bool[np.ndarray, "layer unit"]) -> float:
+        return masked_loss(trained, examples, kind=kind, kept=kept)
+
+    anywhere = [rng.permutation(chosen.reshape(-1)).reshape(chosen.shape) for _ in range(draws)]
+    by_layer = [rng.permuted(chosen, axis=1) for _ in range(draws)]
+    return HardMaskLoss(
+        whole=loss(np.ones_like(chosen)),
+        kept=loss(chosen),
+        random=np.array([loss(kept) for kept in anywhere]),
+        random_by_layer=np.array([loss(kept) for kept in by_layer]),
+        n_examples=len(examples),
+    )
+
+
+def _p_value(value: float, drawn: Float[np.ndarray, " draws"]) -> float:
+    return float((1 + (drawn <= value).sum()) / (1 + len(drawn)))
+
+
+@torch.no_grad()
+def masked_loss(
+    trained: TrainableModel,
+    examples: TrainingExamples,
+    *,
+    kind: GateKind,
+    kept: Bool[np.ndarray, "layer unit"],
+    batch_size: int = 256,
+) -> float:
+    """Mean cross-entropy in nats per predicted token, with only the kept units in the model."""
+    sites = sites_of(trained.model)
+    device = next(trained.model.parameters()).device
+    gates = torch.from_numpy(kept).to(device=device, dtype=torch.float32)
+    total, n = 0.0, 0
+    with gated(sites, kind, gates):
+        for start in range(0, len(examples), batch_size):
+            rows = slice(start, start + batch_size)
+            target = examples.target[rows]
+            batch = TrainingBatch(examples.tokens[rows].to(device), target.to(device))
+            here = int(target[:, 1:].sum())
+            total += float(next_token_loss(trained.model, batch)) * here
+            n += here
+    return total / n
