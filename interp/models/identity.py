@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from interp.models.architectures import read_config
 from interp.models.tokenizer import tokenizer_digest
 from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.atomic import write_json
-from interp.results.errors import CorruptFile
+from interp.results.errors import CorruptFile, Incomplete
 from interp.results.hashing import sha256_bytes, sha256_json
 
 _PIECE = 1 << 22
@@ -58,15 +59,18 @@ class ModelIdentity:
         return cls(**{**fields, "tied": tuple(tuple(pair) for pair in fields["tied"])})
 
 
-def model_identity(directory: Path, *, cache: Path | None = None) -> ModelIdentity:
+def model_identity(
+    directory: Path, *, cache: Path | None = None, stop: Event | None = None
+) -> ModelIdentity:
     """The identity of a Hugging Face directory; reads every byte once, on side threads.
 
     `cache` is a JSON file of digests by path, size, inode and modification time: a model that was
-    hashed before is then not read again. Raises CorruptFile on a truncated or inconsistent shard.
+    hashed before is then not read again. Raises CorruptFile on a truncated or inconsistent shard,
+    Incomplete soon after another thread sets `stop`.
     """
     directory = Path(directory)
     spans = locate_tensors(directory)
-    digests = _tensor_digests(spans, cache)
+    digests = _tensor_digests(spans, cache, stop or Event())
     config = read_config(directory)
     return ModelIdentity(
         root=root_of(digests),
@@ -136,7 +140,7 @@ def _main_dtype(spans: Iterable[TensorSpan]) -> str:
     return max(sorted(entries), key=entries.__getitem__, default="F32")
 
 
-def _hash_span(span: TensorSpan) -> str:
+def _hash_span(span: TensorSpan, stop: Event) -> str:
     digest = hashlib.sha256(tensor_prefix(span.name, span.dtype, span.shape))
     buffer = memoryview(bytearray(min(_PIECE, max(span.n_bytes, 1))))
     with span.file.open("rb", buffering=0) as file:
@@ -148,10 +152,14 @@ def _hash_span(span: TensorSpan) -> str:
                 raise CorruptFile(f"{span.file} ends inside tensor {span.name!r}: it was truncated")
             digest.update(buffer[:read])
             left -= read
+            if stop.is_set():
+                raise Incomplete(f"hashing {span.file} was stopped")
     return digest.hexdigest()
 
 
-def _tensor_digests(spans: dict[str, TensorSpan], cache: Path | None) -> dict[str, str]:
+def _tensor_digests(
+    spans: dict[str, TensorSpan], cache: Path | None, stop: Event
+) -> dict[str, str]:
     keys = {file: _file_key(file) for file in {span.file for span in spans.values()}}
     known = _read_cache(cache)
     digests = {
@@ -161,7 +169,8 @@ def _tensor_digests(spans: dict[str, TensorSpan], cache: Path | None) -> dict[st
     }
     missing = [span for name, span in spans.items() if name not in digests]
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        digests.update(zip((s.name for s in missing), pool.map(_hash_span, missing), strict=True))
+        hashed = pool.map(lambda span: _hash_span(span, stop), missing)
+        digests.update(zip((s.name for s in missing), hashed, strict=True))
     if cache is not None and missing:
         fresh = {
             keys[file]: {s.name: digests[s.name] for s in spans.values() if s.file == file}

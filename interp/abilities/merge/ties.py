@@ -1,0 +1,199 @@
+"""TIES: trim every model's difference to its largest entries, elect signs, merge (2306.01708)."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.abilities.merge.election import added, elected_mean, rounded_election
+from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
+from interp.abilities.merge.ranks import Rank, ranked, size_bits
+from interp.abilities.merge.recipe import Conflict, Keep, MergeRecipe, PresetName
+from interp.abilities.merge.rounding import rounded_differences, rounded_weights
+from interp.abilities.streaming.chunks import Chunk
+
+
+class Trim(NamedTuple):
+    """What is kept of one model's difference to the base."""
+
+    bits: int
+    """Of the smallest size that is kept."""
+    equal: int | None
+    """How many entries of that size are kept, first come first; None: all of them."""
+
+
+class Trims(NamedTuple):
+    """What TIES knows of a tensor, or of a whole model, before it merges a piece."""
+
+    by_model: tuple[Trim | None, ...]
+    """None: everything is kept."""
+    before: Mapping[Chunk, tuple[int, ...]]
+    """How many entries of the smallest kept size come before a chunk, in every model; empty where
+    no model keeps only some of them."""
+    majority: int
+    """The sign of most elected signs."""
+
+
+_NOTHING = Trim(bits=1 << 62, equal=None)
+
+
+def measure_trims(whole: Whole, recipe: MergeRecipe) -> Trims:
+    """The thresholds of a tensor or of a whole model: exact, and equal sizes told apart by place.
+
+    Keeps max(1, floor(density * n)) entries of every model ("floor"), the first of equal ones; or
+    all that reach the (floor(density * n) + 1)-th largest ("paper": the authors' kthvalue).
+    """
+    n = sum(chunk.stop - chunk.start for chunk in whole.chunks)
+    trims = _trims(whole, recipe, n)
+    before: dict[Chunk, tuple[int, ...]] = {}
+    if any(trim is not None and trim.equal is not None for trim in trims):
+        before = _places_of_equals(whole, trims)
+    facts = Trims(trims, before, majority=0)
+    if recipe.zero != "majority" or recipe.numerics == "mergekit":
+        return facts
+    votes = sum(whole.each(lambda piece: _votes(piece, recipe, facts)))
+    return facts._replace(majority=int(np.sign(votes)))
+
+
+def ties(piece: Piece, recipe: MergeRecipe, facts: Trims) -> Float[Tensor, " entries"]:
+    """θ + λ · the mean, over the models with the elected sign, of what is left of w_i (θ_i − θ)."""
+    weighted = _trimmed(piece, facts)
+    if recipe.numerics == "mergekit":
+        weights = rounded_weights(recipe.weights, piece.base.dtype)
+        for difference, weight in zip(weighted, weights, strict=True):
+            difference.mul_(weight)
+        return rounded_election(
+            piece.base, weighted, weights, normalize=recipe.normalize, scale=recipe.scale
+        )
+    mixed = elected_mean(
+        _weighted(weighted, recipe),
+        recipe.weights,
+        zero=recipe.zero,
+        majority=facts.majority,
+        normalize=recipe.normalize,
+    )
+    return added(piece.base, mixed, scale=recipe.scale)
+
+
+def ties_tensor(
+    base: Float[Tensor, "*shape"],
+    models: Sequence[Float[Tensor, "*shape"]],
+    weights: Sequence[float],
+    density: float | Sequence[float],
+    *,
+    preset: PresetName = "exact",
+    scale: float = 1.0,
+    normalize: bool = True,
+    zero: Conflict | None = None,
+    keep: Keep | None = None,
+) -> Float[Tensor, "*shape"]:
+    """One tensor merged by TIES in memory; trimmed by itself, whatever the preset's scope."""
+    recipe = MergeRecipe.of(
+        "ties",
+        n_models=len(models),
+        preset=preset,
+        weights=weights,
+        scale=scale,
+        normalize=normalize,
+        density=density,
+        scope="tensor",
+        zero=zero,
+        keep=keep,
+    )
+    return merge_tensor(METHODS[0], base, models, recipe)
+
+
+def _trims(whole: Whole, recipe: MergeRecipe, n: int) -> tuple[Trim | None, ...]:
+    counts = [_kept_count(density, n, recipe.keep) for density in recipe.density]
+    # Everything or nothing needs no threshold, but a place to ask for.
+    places = [min(max(count, 1), n) for count in counts]
+    if all(count >= n for count in counts):
+        return (None,) * len(counts)
+    ranks = ranked(whole, rounded_differences, places)
+    return tuple(
+        _trim(rank, count, n, recipe.keep) for rank, count in zip(ranks, counts, strict=True)
+    )
+
+
+def _kept_count(density: float, n: int, keep: Keep) -> int:
+    if density >= 1.0:
+        return n
+    if keep == "paper":
+        return int(density * n) + 1
+    return max(1, int(density * n)) if density > 0.0 else 0
+
+
+def _trim(rank: Rank, count: int, n: int, keep: Keep) -> Trim | None:
+    if count >= n:
+        return None
+    if count == 0:
+        return _NOTHING
+    equal = count - rank.n_above
+    return Trim(rank.bits, None if keep == "paper" or equal >= rank.n_equal else equal)
+
+
+def _places_of_equals(whole: Whole, trims: Sequence[Trim | None]) -> dict[Chunk, tuple[int, ...]]:
+    def count(piece: Piece) -> tuple[int, ...]:
+        return tuple(
+            0 if trim is None or trim.equal is None
+            else int(torch.count_nonzero(size_bits(difference) == trim.bits))
+            for difference, trim in zip(rounded_differences(piece), trims, strict=True)
+        )  # fmt: skip
+
+    before, total = {}, (0,) * len(trims)
+    for chunk, counts in zip(whole.chunks, whole.each(count), strict=True):
+        before[chunk] = total
+        total = tuple(one + more for one, more in zip(total, counts, strict=True))
+    return before
+
+
+def _trimmed(piece: Piece, facts: Trims) -> list[Tensor]:
+    """Every model's difference to the base, zero where it is trimmed."""
+    differences = rounded_differences(piece)
+    before = facts.before.get(piece.chunk, (0,) * len(differences))
+    for difference, trim, seen in zip(differences, facts.by_model, before, strict=True):
+        if trim is not None:
+            difference.masked_fill_(_gone(difference, trim, seen), 0.0)
+    return differences
+
+
+def _gone(difference: Tensor, trim: Trim, seen: int) -> Tensor:
+    bits = size_bits(difference)
+    if trim.bits > torch.iinfo(bits.dtype).max:
+        return torch.ones_like(bits, dtype=torch.bool)
+    left = bits.numel() if trim.equal is None else max(trim.equal - seen, 0)
+    if left == 0:
+        return bits <= trim.bits
+    gone = bits < trim.bits
+    if left < bits.numel():
+        equal = torch.nonzero(bits == trim.bits).flatten()
+        gone[equal[left:]] = True
+    return gone
+
+
+def _weighted(differences: list[Tensor], recipe: MergeRecipe) -> list[Tensor]:
+    for difference, weight in zip(differences, recipe.weights, strict=True):
+        if weight != 1.0:
+            difference.mul_(weight)
+    return differences
+
+
+def _votes(piece: Piece, recipe: MergeRecipe, facts: Trims) -> int:
+    """Entries of the piece that elect plus, less those that elect minus."""
+    total = sum(_weighted(_trimmed(piece, facts), recipe), torch.zeros_like(piece.base))
+    return int(total.sign().sum(dtype=torch.float64))
+
+
+METHODS = (
+    MergeMethod(
+        name="ties",
+        title="TIES",
+        source="arXiv 2306.01708",
+        merge=ties,
+        measure=measure_trims,
+        hides=True,
+    ),
+)
