@@ -5,14 +5,14 @@ from typing import Any
 
 import typer
 
-VERBS = ("locate", "train", "extract", "transfer", "undo", "inspect", "verify", "align")
+VERBS = ("locate", "train", "extract", "transfer", "merge", "undo", "inspect", "verify", "align", "evaluate", "side_effects")
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def ability() -> None:
-    """Locate, train, extract, transfer, inspect and verify abilities."""
+    """Locate, train, extract, transfer, merge, inspect and verify abilities."""
 
 
 def _command(verb: str) -> Any:
