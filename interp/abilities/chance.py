@@ -8,13 +8,13 @@ so that a p far below the smallest float is still told from another.
 
 from collections.abc import Sequence
 from math import inf, log, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.optimize import brentq
 from scipy.signal import convolve
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 from scipy.stats import norm
 
 MOST_STRATA = 50
@@ -104,7 +104,7 @@ def log_probabilities(stratum: Stratum) -> Float64[np.ndarray, " outcomes"]:
     x = np.arange(stratum.least, stratum.most, dtype=np.float64)
     steps = np.log((a - x) * (b - x)) - np.log((x + 1) * (n - a - b + x + 1))
     relative = np.concatenate([[0.0], np.cumsum(steps)])
-    return relative - logsumexp(relative)
+    return relative - _log_sum(relative)
 
 
 def log_smallest_p(stratum: Stratum) -> float:
@@ -141,7 +141,7 @@ def _tails(strata: Sequence[Stratum], shared: int) -> tuple[float, float]:
     tilted, log_scale = np.ones(1), 0.0
     for law in laws:
         weighted = law + tilt * np.arange(law.size)
-        scale = float(logsumexp(weighted))
+        scale = _log_sum(weighted)
         tilted = np.maximum(convolve(tilted, np.exp(weighted - scale)), 0.0)
         log_scale += scale
     with np.errstate(divide="ignore"):
@@ -149,13 +149,13 @@ def _tails(strata: Sequence[Stratum], shared: int) -> tuple[float, float]:
     at = shared - least
     # The far tail lost its digits to the tilt: it is what the near one leaves.
     if tilt >= 0:
-        return min(float(logsumexp(log_p[at:])), 0.0), _rest(log_p[at + 1 :])
-    return _rest(log_p[:at]), min(float(logsumexp(log_p[: at + 1])), 0.0)
+        return min(_log_sum(log_p[at:]), 0.0), _rest(log_p[at + 1 :])
+    return _rest(log_p[:at]), min(_log_sum(log_p[: at + 1]), 0.0)
 
 
 def _rest(log_p: Float64[np.ndarray, " outcomes"]) -> float:
     """log(1 − Σ p)."""
-    return float(np.log1p(-min(np.exp(logsumexp(log_p)), 1.0 - 1e-16)))
+    return float(np.log1p(-min(np.exp(_log_sum(log_p)), 1.0 - 1e-16)))
 
 
 def _log_least(strata: Sequence[Stratum]) -> float:
@@ -170,12 +170,19 @@ def _tilt(laws: Sequence[Float64[np.ndarray, " _outcomes"]], mean: int) -> float
         for law in laws:
             x = np.arange(law.size)
             weighted = law + theta * x
-            total += float(np.exp(weighted - logsumexp(weighted)) @ x)
+            total += float(np.exp(weighted - _log_sum(weighted)) @ x)
         return total
 
     low, high = -1.0, 1.0
-    while excess(low) > 0 and low > -inf:
+    while excess(low) > 0:
         low *= 2
-    while excess(high) < 0 and high < inf:
+    while excess(high) < 0:
         high *= 2
-    return float(brentq(excess, low, high, xtol=1e-6))
+    root: Any = brentq(excess, low, high, xtol=1e-6)
+    return float(root)
+
+
+def _log_sum(log_p: Float64[np.ndarray, " outcomes"]) -> float:
+    """log Σ e^x; minus infinity of nothing."""
+    top = float(log_p.max()) if log_p.size else -inf
+    return top if top == -inf else top + log(float(np.exp(log_p - top).sum()))

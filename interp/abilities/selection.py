@@ -10,6 +10,7 @@ from torch import Tensor
 from interp.abilities.locator import Locator
 from interp.abilities.streaming.topk import Scores, count_of_share, scores_of_arrays, top_entries
 from interp.abilities.support import Support
+from interp.abilities.unit_choice import UnitChoice
 
 Scope = Literal["global", "tensor"]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -21,8 +22,10 @@ class Selection(NamedTuple):
     supports: dict[str, Support]
     thresholds: dict[str, float]
     """The score at the border of every group that has one; empty under a rule without one."""
-    histogram: Int64[np.ndarray, " 65536"]
-    """All scores, by the upper 16 bits of their float32."""
+    histogram: Int64[np.ndarray, " 65536"] | None
+    """All scores, by the upper 16 bits of their float32; None of units, which keep them."""
+    units: UnitChoice | None = None
+    """What the entries are those of; None at the level of entries."""
 
 
 def select(

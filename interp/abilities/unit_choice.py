@@ -81,7 +81,8 @@ class UnitChoice:
     def shared_keys(self) -> Bool[np.ndarray, "layer kv_head"]:
         """The key and value heads that whole heads take along."""
         grouped = self.chosen.reshape(len(self.chosen), -1, self.layout.sizes.heads_per_group)
-        return grouped.all(axis=2) if self.kv == "strict" else grouped.any(axis=2)
+        rule = np.logical_and if self.kv == "strict" else np.logical_or
+        return rule.reduce(grouped, axis=2)
 
     def _part(self, kind: str) -> "UnitChoice":
         """The query heads, or the key and value heads, of whole heads."""

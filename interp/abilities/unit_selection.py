@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from interp.abilities.selection import Scope
+from interp.abilities.selection import Scope, Selection
 from interp.abilities.streaming.topk import count_of_share
 from interp.abilities.unit_choice import SharedKeys, UnitChoice
 from interp.abilities.units import Layout
@@ -74,3 +74,10 @@ def drawn_like(choice: UnitChoice, rng: np.random.Generator) -> UnitChoice:
         count = int(held[within].sum())
         chosen[rng.choice(within, size=count, replace=False, shuffle=False)] = True
     return replace(choice, chosen=chosen.reshape(choice.chosen.shape), scores=None)
+
+
+def selection_of(choice: UnitChoice) -> Selection:
+    """A choice of units as the entries it holds, with the lowest score that was chosen."""
+    chosen = None if choice.scores is None else choice.scores[choice.chosen]
+    border = {} if chosen is None or not chosen.size else {"units": float(chosen.min())}
+    return Selection(choice.supports(), border, None, choice)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from interp.abilities.evidence import gradient_moments, input_norms
-from interp.abilities.locate import WARM_UP, score_tensors
+from interp.abilities.locate import WARM_UP
 from interp.abilities.locator import Locator, TensorEvidence, given
 from interp.abilities.locators import locator_named, locators
+from interp.abilities.ranking import score_tensors
 from interp.abilities.selection import select_by
 from interp.models.trainable import TrainableModel, read_trainable
 from interp.models.training import TrainingBatch, next_token_loss

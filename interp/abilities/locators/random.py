@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.abilities.locator import Locator, TensorEvidence, given
+from interp.abilities.locator import Locator, TensorEvidence, UnitEvidence, UnitScores, given
 
 
 def random(evidence: TensorEvidence) -> Float[Tensor, "..."]:
@@ -15,11 +15,17 @@ def random(evidence: TensorEvidence) -> Float[Tensor, "..."]:
     return given(evidence.noise)
 
 
+def random_units(evidence: UnitEvidence) -> UnitScores:
+    """Uniform in [0, 1) for every unit: an average over its entries would hardly vary."""
+    return dict(evidence.noise)
+
+
 LOCATOR = Locator(
     name="random",
     question="nothing: entries are drawn at random",
     source="null",
     needs=frozenset({"noise"}),
     score=random,
+    score_units=random_units,
     null=True,
 )

@@ -23,3 +23,17 @@ def absolute_change(base: Checkpoint, trained: Checkpoint, *, chunk: int = CHUNK
         return in_order(change, base.chunks([name], chunk=chunk))
 
     return pieces
+
+
+def excess_change(
+    base: Checkpoint, trained: Checkpoint, general: Checkpoint, *, chunk: int = CHUNK
+) -> Scores:
+    """max(0, |trained - base| - |general - base|): the change that general data make taken off."""
+    ability = absolute_change(base, trained, chunk=chunk)
+    anyway = absolute_change(base, general, chunk=chunk)
+
+    def pieces(name: str) -> Iterator[Float32[np.ndarray, " entries"]]:
+        for moved, by_both in zip(ability(name), anyway(name), strict=True):
+            yield np.maximum(moved - by_both, 0)
+
+    return pieces
