@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from interp.abilities.hard_concrete import (
     START,
@@ -23,6 +24,8 @@ from interp.models.training import TrainingBatch, next_token_loss, shuffled_trai
 from interp.results.errors import BadInput
 
 NULL_DRAWS = 20
+HELD_OUT_EVERY = 10
+MOST_HELD_OUT = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,20 @@ def learn_gates(
             target_sparsity=target_sparsity,
             sparsity=float(sparsity(logits)),
         )
+
+
+def learning_part(examples: TrainingExamples) -> TrainingExamples:
+    """The examples that gates are learnt on: all but every tenth."""
+    return _rows(examples, torch.arange(len(examples)) % HELD_OUT_EVERY != 0)
+
+
+def held_out_part(examples: TrainingExamples) -> TrainingExamples:
+    """Every tenth example, for the loss of a mask; at most 1,000."""
+    return _rows(examples, torch.arange(len(examples))[::HELD_OUT_EVERY][:MOST_HELD_OUT])
+
+
+def _rows(examples: TrainingExamples, rows: Tensor) -> TrainingExamples:
+    return TrainingExamples(tokens=examples.tokens[rows], target=examples.target[rows])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,97 @@
+"""Gather what locators of units score from: activations, rates by language, and learnt gates."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from interp.abilities.activation_rates import activation_moments, active_counts
+from interp.abilities.language_neurons import check_rates
+from interp.abilities.learnt_gates import GateRecipe, learn_gates, learning_part
+from interp.abilities.locator import Locator, UnitEvidence, given
+from interp.abilities.masked_training import TrainingRecipe
+from interp.abilities.sites import GateKind
+from interp.models.examples import TrainingExamples
+from interp.models.trainable import TrainableModel
+from interp.results.errors import BadInput, Unsupported
+
+GATE_STEPS = 4
+"""Steps of learning gates for every step of a short training: they go a long way each."""
+_GATED: dict[str, GateKind] = {
+    "neuron": "neuron",
+    "head": "head",
+    "q_head": "head",
+    "layer": "layer",
+}
+
+Progress = Callable[..., None]
+
+
+def gather_unit_evidence(
+    trained: TrainableModel,
+    locator: Locator,
+    *,
+    kind: str,
+    examples: TrainingExamples,
+    general: TrainingExamples | None,
+    languages: Mapping[str, TrainingExamples],
+    language: str | None,
+    recipe: TrainingRecipe,
+    share: float,
+    on_progress: Progress | None = None,
+) -> UnitEvidence:
+    """What `locator` needs to score units of `kind`. The model's weights are as before.
+
+    Gates are learnt to leave `share` of the units open, with the recipe's seed and batch size, and
+    GATE_STEPS times its steps.
+    """
+    needs = locator.needs
+    _check_kind(locator, kind)
+    ability = of_general = rates = None
+    gates: dict[str, np.ndarray] = {}
+    if "activations" in needs:
+        if general is None:
+            raise BadInput(f"locator {locator.name!r} needs general text beside the ability's")
+        ability, of_general = (
+            activation_moments(trained, text, on_progress=on_progress).finish()
+            for text in (examples, general)
+        )
+    if "activation_rates" in needs:
+        if language is not None and language not in languages:
+            raise BadInput(f"no text of {language!r}: there are {', '.join(languages) or 'none'}")
+        counted = [active_counts(trained, text) for text in languages.values()]
+        rates = (
+            np.stack([c.finish() / c.n_tokens for c in counted]) if counted else np.zeros((0, 1, 1))
+        )
+        check_rates(rates)
+    if "gates" in needs:
+        learnt = learn_gates(
+            trained,
+            learning_part(examples),
+            kind=_GATED[kind],
+            target_sparsity=1 - share,
+            recipe=GateRecipe(
+                steps=GATE_STEPS * recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed
+            ),
+            on_progress=on_progress,
+        )
+        gates[_GATED[kind]] = learnt.open_probability
+    return UnitEvidence(
+        ability=ability,
+        general=of_general,
+        languages=tuple(languages),
+        language=language,
+        activation_rates=rates,
+        gates=gates,
+    )
+
+
+def _check_kind(locator: Locator, kind: str) -> None:
+    """Raise Unsupported if a locator of gates does not score `kind`: before hours of learning."""
+    if "gates" not in locator.needs:
+        return
+    closed = {gate: np.zeros((1, 1)) for gate in _GATED.values()}
+    scored = given(locator.score_units)(UnitEvidence(gates=closed))
+    if kind not in scored:
+        raise Unsupported(
+            f"locator {locator.name!r} scores units of kind {', '.join(scored)}: no {kind!r}"
+        )
