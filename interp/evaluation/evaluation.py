@@ -1,9 +1,9 @@
 """Evaluation: several models on the same items, every answer kept, accuracy by task and language.
 
-    from interp.evaluation.evaluation import Evaluation
-    table = Evaluation.load(path)
-    print(table.text_table())
-    table.accuracy("polyglot", table.cells[0])     # a share with Wilson's interval
+from interp.evaluation.evaluation import Evaluation
+table = Evaluation.load(path)
+print(table.text_table())
+table.accuracy("polyglot", table.cells[0])     # a share with Wilson's interval
 """
 
 import json
@@ -142,7 +142,9 @@ class Evaluation:
             fields = Question.__dataclass_fields__
             return cls(
                 models=models,
-                questions=tuple(Question(**{name: line[name] for name in fields}) for line in lines),
+                questions=tuple(
+                    Question(**{name: line[name] for name in fields}) for line in lines
+                ),
                 protocol=Protocol.from_json(header["protocol"]),
                 cells=tuple(Cell(**cell) for cell in header["cells"]),
                 said=tuple(tuple(line["said"][model] for line in lines) for model in models),
@@ -176,11 +178,19 @@ class Evaluation:
         return "\n".join([columns_aligned(rows), "", *self.notes()])
 
     def notes(self) -> list[str]:
-        """What the table's marks mean, which tests could not succeed, what was cut off."""
-        said = [
+        """How to read the accuracies, what the mark means, what was cut off."""
+        by_chance = (
+            "a guess among the choices" if self.protocol.is_choice else "the commonest answer"
+        )
+        said = (
             "95% Wilson intervals over items: they do not cover another training run. By chance: "
-            + ("a guess among the choices." if self.protocol.is_choice else "the commonest answer.")
-        ]
+            f"{by_chance}."
+        )
+        return [said, *self.test_notes()]
+
+    def test_notes(self) -> list[str]:
+        """What the mark means, which tests could not succeed, which answers were cut off."""
+        said = []
         if self.tests:
             said.append(
                 f"* differs from {self.models[0]}: exact McNemar on the same items, Holm over "

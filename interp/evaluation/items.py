@@ -60,9 +60,7 @@ def read_items(path: Path) -> list[Item]:
     return items
 
 
-def gather_items(
-    items: Sequence[Path] | Sequence[Item], *, split: str | None = None
-) -> list[Item]:
+def gather_items(items: Sequence[Path] | Sequence[Item], *, split: str | None = None) -> list[Item]:
     """Items of several files, or as they are; only those of `split` if one is named.
 
     Raises BadInput on a doubled id, or if there is none.

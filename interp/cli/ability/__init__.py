@@ -5,7 +5,21 @@ from typing import Any
 
 import typer
 
-VERBS = ("locate", "train", "extract", "transfer", "merge", "undo", "inspect", "verify", "align", "evaluate", "side_effects")
+VERBS = (
+    "maet",
+    "locate",
+    "train",
+    "extract",
+    "transfer",
+    "merge",
+    "undo",
+    "inspect",
+    "overlap",
+    "verify",
+    "align",
+    "evaluate",
+    "side_effects",
+)
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
