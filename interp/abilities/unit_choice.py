@@ -47,6 +47,44 @@ class UnitChoice:
         names = {"kv_head": "key and value heads", "q_head": "query heads"}
         return f"{self.count:,} of {self.n:,} {names.get(self.kind, f'{self.kind}s')}"
 
+    def by_layer(self) -> dict[str, tuple[int, int]]:
+        """Chosen and ranked units of every layer; of tensors, of every type."""
+        names = list(dict.fromkeys(self.layout.tensor_types())) if self.kind == "tensor" else None
+        strata, found = self.strata(), {}
+        for stratum in np.unique(strata[self.ranked]).tolist():
+            within = self.ranked & (strata == stratum)
+            label = str(stratum) if names is None else names[stratum]
+            found[label] = int(self.chosen[within].sum()), int(within.sum())
+        return found
+
+    def lines(self) -> list[str]:
+        """Counts by layer (of layers their numbers), and for heads what they share, as text."""
+        if self.kind == "layer":
+            chosen = np.flatnonzero(self.chosen[:, 0]).tolist()
+            return [f"  layers {', '.join(map(str, chosen)) or 'none'}"]
+        prefix = "" if self.kind == "tensor" else "layer "
+        lines = [f"  {prefix}{name}: {c:,} of {n:,}" for name, (c, n) in self.by_layer().items()]
+        if self.kind == "head":
+            sizes, shared = self.sizes(), self.shared_keys()
+            lines.append(
+                f"  {sizes['q_head']:,} entries of query heads, {sizes['kv_head']:,} of "
+                f"{int(shared.sum()):,} of {shared.size:,} key and value heads (kv {self.kv})"
+            )
+        return lines
+
+    def summary(self) -> dict[str, Any]:
+        """The counts as JSON, and the chosen ids by row."""
+        return {
+            "kind": self.kind,
+            "kv": self.kv,
+            "count": self.count,
+            "n": self.n,
+            "by_layer": {name: list(counts) for name, counts in self.by_layer().items()},
+            "ids": {
+                str(row): np.flatnonzero(held).tolist() for row, held in enumerate(self.chosen)
+            },
+        }
+
     def strata(self) -> Int64[np.ndarray, "row unit"]:
         """What a fair draw keeps the counts of: the layer; of layers nothing; of tensors the type.
 

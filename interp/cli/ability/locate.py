@@ -1,5 +1,6 @@
 """`interp ability locate`: which entries hold an ability."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from interp.abilities.mask import NeuronMask
 
 
+class UnitScoreName(StrEnum):
+    """l2: root of the mean square."""
+
+    mean = "mean"
+    l2 = "l2"
+    max = "max"
+
+
+class SharedKeysName(StrEnum):
+    """When whole heads take the key and value head that they share."""
+
+    strict = "strict"
+    any = "any"
+
+
 def locate(
     base: Base,
     out: Out,
@@ -26,7 +42,11 @@ def locate(
         float, typer.Option("--share", help="Share of the ranked entries to choose.")
     ] = 0.05,
     general: Annotated[
-        Path | None, typer.Option("--general", help="General training jsonl, for contrast.")
+        Path | None,
+        typer.Option(
+            "--general",
+            help="General training jsonl, for contrast; beside --trained the model it gave.",
+        ),
     ] = None,
     trained: Annotated[
         Path | None,
@@ -34,15 +54,39 @@ def locate(
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option("--like", help="A mask whose counts per tensor random entries keep."),
+        typer.Option("--like", help="A mask whose counts per tensor or layer random ones keep."),
     ] = None,
     per_tensor: Annotated[
-        bool, typer.Option("--per-tensor", help="The same share of every tensor.")
+        bool,
+        typer.Option("--per-tensor", help="The same share of every tensor, or of a layer's units."),
     ] = False,
     rank_embeddings: Annotated[
-        bool, typer.Option("--rank-embeddings", help="Rank embedding and unembedding too.")
+        bool,
+        typer.Option("--rank-embeddings", help="Rank tables too, and as tensors norms and biases."),
     ] = False,
-    level: Annotated[str, typer.Option("--level", help="What is ranked: entry.")] = "entry",
+    level: Annotated[
+        str,
+        typer.Option(
+            "--level", help="Ranked: entry, neuron, head, q_head, kv_head, layer or tensor."
+        ),
+    ] = "entry",
+    unit_score: Annotated[
+        UnitScoreName,
+        typer.Option("--unit-score", help="A unit's score, from those of its entries."),
+    ] = UnitScoreName.mean,
+    kv: Annotated[
+        SharedKeysName,
+        typer.Option(
+            "--kv", help="Heads take shared keys and values if all of their group are in, or any."
+        ),
+    ] = SharedKeysName.strict,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="NAME=FILE: jsonl of a language, for language neurons."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="The language asked for, of those in --text.")
+    ] = None,
     split_halves: Annotated[
         bool, typer.Option(help="Score both halves of the examples too; three times the work.")
     ] = True,
@@ -55,9 +99,11 @@ def locate(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Find the entries of a model that an ability is written in; writes a mask.
+    """Find the entries, neurons or heads of a model that an ability is in; writes a mask.
 
     Example: interp ability locate polyglot ability.jsonl --share 0.2 --out masks/located
+
+    Neurons: interp ability locate polyglot ability.jsonl --level neuron --out masks/neurons
 
     Null of it: interp ability locate polyglot --locator random --like masks/located --out masks/r
     """
@@ -74,12 +120,23 @@ def locate(
             raise BadInput(f"--like draws random entries: give --locator random, not {locator}")
         mask = random_like(NeuronMask.load(like), seed=seed)
     elif trained is not None:
-        if locator != "change":
-            raise BadInput(f"--trained is scored by change, not by {locator}: leave out one")
+        if locator != ("change" if general is None else "contrast"):
+            raise BadInput(
+                "--trained is scored by change, with --general by contrast, "
+                f"not by {locator}: leave out one"
+            )
         mask = locate_between(
-            base, trained, share=share, scope=scope, rank_embeddings=rank_embeddings
+            base,
+            trained,
+            share=share,
+            scope=scope,
+            rank_embeddings=rank_embeddings,
+            level=level,
+            unit_score=unit_score.value,
+            kv=kv.value,
+            general=general,
         )
-    elif examples is None:
+    elif examples is None and not text:
         raise BadInput("nothing to locate by: give training examples, --trained or --like")
     else:
         mask = locate_by_examples(
@@ -91,6 +148,10 @@ def locate(
             scope=scope,
             rank_embeddings=rank_embeddings,
             level=level,
+            unit_score=unit_score.value,
+            kv=kv.value,
+            languages=_texts(text or []),
+            language=language,
             split_halves=split_halves,
             training=TrainingRecipe(
                 steps=steps, lr=lr, batch_size=batch_size, warmup=warmup, seed=seed
@@ -99,35 +160,60 @@ def locate(
         )
     mask.save(out, overwrite=overwrite)
     result = {"path": str(out), "count": mask.count, "share": mask.share, "recipe": mask.recipe}
+    result |= {"level": mask.level, "by_tensor": mask.counts_by_tensor()}
     if json:
-        print_json(result | {"by_tensor": mask.counts_by_tensor()})
+        units = mask.units
+        print_json(result | ({} if units is None else {"units": units.summary()}))
     else:
         print(f"{out}: {_mask_text(mask)}")
 
 
-def _mask_text(mask: "NeuronMask") -> str:
-    """The mask in a few lines: counts by tensor type, and how steady it is."""
-    from interp.abilities.mask_layout import mask_layout
+def _texts(named: list[str]) -> dict[str, Path]:
+    """The files of NAME=FILE options, by name."""
+    pairs = [item.partition("=") for item in named]
+    for (name, sign, file), item in zip(pairs, named, strict=True):
+        if not (name and sign and file):
+            raise BadInput(f"--text {item!r} is no NAME=FILE, as en=english.jsonl")
+    return {name: Path(file) for name, _, file in pairs}
 
-    layout = mask_layout(mask)
+
+def _mask_text(mask: "NeuronMask") -> str:
+    """The mask in a few lines: counts by layer or tensor type, and how steady it is."""
     ranked = sum(support.n_entries for support in mask.tensors.values())
     lines = [f"{mask.count:,} of {ranked:,} ranked entries ({mask.share:.4f} of the model)"]
+    if mask.units is None:
+        lines += _tensor_lines(mask)
+    else:
+        lines[0] = f"{mask.units.said()}, {lines[0]}"
+        lines += mask.units.lines()
+    lines += _report_lines(mask.recipe.get("report", {}), "entries" if not mask.units else "units")
+    return "\n".join(visible(line, limit=len(line)) for line in lines)
+
+
+def _tensor_lines(mask: "NeuronMask") -> list[str]:
+    from interp.abilities.mask_layout import mask_layout
+
+    layout, lines = mask_layout(mask), []
     for index, kind in enumerate(layout.kinds):
         chosen, of = int(layout.chosen[:, index].sum()), int(layout.ranked[:, index].sum())
         lines.append(f"  {kind}: {chosen:,} of {of:,} ({chosen / max(of, 1):.3f})")
-    lines += [f"  {kind}: {chosen:,} of {of:,}" for kind, (chosen, of) in layout.outside.items()]
-    report: dict[str, Any] = mask.recipe.get("report", {})
+    return lines + [f"  {kind}: {c:,} of {of:,}" for kind, (c, of) in layout.outside.items()]
+
+
+def _report_lines(report: dict[str, Any], things: str) -> list[str]:
+    lines = []
     if half := report.get("split_half"):
         shared = half["overlap"]
         correlation = half["rank_correlation"]
         said = "undefined" if correlation is None else f"{correlation:.3f}"
         lines.append(
             f"  two halves of the examples: rank correlation {said}, masks share "
-            f"{shared['shared']:,} entries (chance {shared['expected']:,.0f})"
+            f"{shared['shared']:,} {things} (chance {shared['expected']:,.1f}, "
+            f"p {shared['stratified']['p_more']:.2g})"
         )
     if by_size := report.get("overlap_with_magnitude"):
         lines.append(
-            f"  shared with the largest weights: {by_size['shared']:,} entries "
-            f"(chance {by_size['expected']:,.0f})"
+            f"  shared with the largest weights: {by_size['shared']:,} {things} "
+            f"(chance {by_size['expected']:,.1f}, p {by_size['stratified']['p_more']:.2g})"
         )
-    return "\n".join(visible(line, limit=len(line)) for line in lines)
+    return lines
