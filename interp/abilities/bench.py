@@ -199,6 +199,6 @@ class Bench:
         others = [
             comparison_with(known[name], base=self.trial.base, others=self._models)
             for name in ("task_arithmetic", *sorted(known.keys() - {"task_arithmetic"}))
-            if known[name].needs <= self._models.keys()
+            if known[name].standard and known[name].needs <= self._models.keys()
         ]
         return [*transfers, *others]

@@ -26,6 +26,8 @@ class TensorSources:
     """One tensor in the base and in the models that a comparator combines with it."""
 
     base: Float[Tensor, "*shape"]
+    name: str = ""
+    """Of the tensor: what random choices depend on."""
     ability: Float[Tensor, "*shape"] | None = None
     """Trained on the ability in its one language."""
     language: Float[Tensor, "*shape"] | None = None
@@ -44,8 +46,12 @@ class Comparator:
     source: str
     needs: frozenset[Model]
     """Without these it is left out of the table."""
+    standard: bool
+    """Whether it is in a table that does not ask for others by name."""
+    entrywise: bool
+    """Whether an entry of the result depends on no other entry of the tensor."""
     merge: Callable[[TensorSources, Scales], Float[Tensor, "..."]]
-    """Entry by entry, in the type of `base`; at scales of 0 the base's own bits."""
+    """In the type of `base`; at scales of 0 the base's own bits."""
 
 
 def given(tensor: Float[Tensor, "..."] | None) -> Float[Tensor, "..."]:

@@ -69,7 +69,8 @@ def comparison_with(
     """A comparator on whole models; `others` by the names it has in `needs`."""
 
     def tensor(name: str, scales: Scales) -> Float[Tensor, "..."]:
-        sources = TensorSources(base=base[name], **{who: w[name] for who, w in others.items()})
+        models = {who: weights[name] for who, weights in others.items()}
+        sources = TensorSources(base=base[name], name=name, **models)
         return comparator.merge(sources, scales)
 
     return Contestant(key=comparator.name, title=comparator.title, tensor=tensor)

@@ -26,5 +26,7 @@ COMPARATOR = Comparator(
     title="plain analogy",
     source="analogy form of MAET, arXiv 2410.07825, without location or selection",
     needs=frozenset({"ability", "language", "control"}),
+    standard=True,
+    entrywise=True,
     merge=plain_analogy,
 )

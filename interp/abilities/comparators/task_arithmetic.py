@@ -21,5 +21,7 @@ COMPARATOR = Comparator(
     title="plain addition of the two vectors",
     source="task arithmetic, arXiv 2212.04089",
     needs=frozenset({"ability", "language"}),
+    standard=True,
+    entrywise=True,
     merge=task_arithmetic,
 )

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp.abilities.arithmetic import LanguageTerm, merged_tensor
 from interp.abilities.merge.election import added, elected_mean, rounded_election
-from interp.abilities.merge.method import MergeMethod, Piece, Whole
+from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
 from interp.abilities.merge.recipe import MergeRecipe
 from interp.abilities.merge.rounding import (
     onto_base,
@@ -107,6 +107,24 @@ def dare_ties(piece: Piece, recipe: MergeRecipe, drops: Drops) -> Float[Tensor, 
         weighted, recipe.weights, zero=recipe.zero, majority=0, normalize=recipe.normalize
     )
     return added(piece.base, mixed, scale=recipe.scale)
+
+
+def dare_tensor(
+    method: Literal["dare_linear", "dare_ties"],
+    base: Float[Tensor, "*shape"],
+    models: Sequence[Float[Tensor, "*shape"]],
+    weights: Sequence[float],
+    density: float | Sequence[float],
+    *,
+    name: str = "",
+    seed: int = 0,
+) -> Float[Tensor, "*shape"]:
+    """One tensor merged by DARE in memory; what is dropped depends on `name` and `seed`."""
+    recipe = MergeRecipe.of(
+        method, n_models=len(models), weights=weights, density=density, seed=seed
+    )
+    chosen = next(one for one in METHODS if one.name == method)
+    return merge_tensor(chosen, base, models, recipe, name=name)
 
 
 def _kept(piece: Piece, recipe: MergeRecipe, drops: Drops, model: int) -> Tensor:

@@ -68,19 +68,35 @@ def merge_tensor(
     if recipe.numerics == "exact":
         wide = torch.float64 if base.dtype == torch.float64 else torch.float32
         base, models = base.to(wide), [model.to(wide) for model in models]
-    flat, others = base.reshape(-1), tuple(model.reshape(-1) for model in models)
+    whole = in_memory(base, models, name=name, generator=generator or _stream(recipe.seed))
+    if not whole.chunks:
+        return base.clone()
+    facts = method.measure(whole, recipe) if method.measure else None
+    (merged,) = whole.each(lambda piece: method.merge(piece, recipe, facts))
+    return merged.reshape(base.shape)
+
+
+def in_memory(
+    base: Float[Tensor, "*shape"],
+    models: Sequence[Float[Tensor, "*shape"]],
+    *,
+    name: str = "",
+    generator: torch.Generator | None = None,
+) -> Whole:
+    """One tensor that lies in memory, as a whole of one piece; of none if it has no entries."""
+    others = tuple(model.reshape(-1) for model in models)
     places = ("the base", *(f"model {i + 1}" for i in range(len(others))))
-    piece = Piece(Chunk(name, 0, flat.numel()), flat, others, places)
-    facts = None
-    if method.measure is not None and flat.numel():
-        whole = Whole(
-            chunks=[piece.chunk],
-            dtype=base.dtype,
-            generator=generator or torch.Generator().manual_seed(recipe.seed),
-            each=lambda work: iter([work(piece)]),
-        )
-        facts = method.measure(whole, recipe)
-    return method.merge(piece, recipe, facts).reshape(base.shape) if flat.numel() else base.clone()
+    piece = Piece(Chunk(name, 0, base.numel()), base.reshape(-1), others, places)
+    return Whole(
+        chunks=[piece.chunk] if base.numel() else [],
+        dtype=base.dtype,
+        generator=generator or _stream(0),
+        each=lambda work: iter([work(piece)]),
+    )
+
+
+def _stream(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def check_finite(piece: Piece) -> None:

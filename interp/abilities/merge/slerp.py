@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.abilities.arithmetic import LanguageTerm, merged_tensor
-from interp.abilities.merge.method import MergeMethod, Piece, Whole
+from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
 from interp.abilities.merge.recipe import MergeRecipe
 
 COLINEAR = 0.9995
@@ -62,6 +62,14 @@ def slerp(piece: Piece, recipe: MergeRecipe, ends: Arc) -> Float[Tensor, " entri
         if coefficient != 0.0
     ]
     return (terms[0] if len(terms) == 1 else terms[0] + terms[1]).to(piece.base.dtype)
+
+
+def slerp_tensor(
+    base: Float[Tensor, "*shape"], model: Float[Tensor, "*shape"], t: float
+) -> Float[Tensor, "*shape"]:
+    """The tensor at `t` of the way from one to the other, in memory."""
+    recipe = MergeRecipe.of("slerp", n_models=1, t=t)
+    return merge_tensor(METHODS[0], base, [model], recipe)
 
 
 def _moments(piece: Piece) -> tuple[float, float, float]:

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.abilities.merge.election import added, elected_mean, rounded_election
-from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
+from interp.abilities.merge.method import MergeMethod, Piece, Whole, in_memory
 from interp.abilities.merge.ranks import Rank, ranked, size_bits
-from interp.abilities.merge.recipe import Conflict, Keep, MergeRecipe, PresetName
+from interp.abilities.merge.recipe import Conflict, Keep, MergeRecipe
 from interp.abilities.merge.rounding import rounded_differences, rounded_weights
 from interp.abilities.streaming.chunks import Chunk
 
@@ -84,26 +84,33 @@ def ties_tensor(
     weights: Sequence[float],
     density: float | Sequence[float],
     *,
-    preset: PresetName = "exact",
     scale: float = 1.0,
-    normalize: bool = True,
-    zero: Conflict | None = None,
-    keep: Keep | None = None,
+    by_weight: bool = False,
+    zero: Conflict = "none",
+    keep: Keep = "floor",
 ) -> Float[Tensor, "*shape"]:
-    """One tensor merged by TIES in memory; trimmed by itself, whatever the preset's scope."""
+    """One tensor merged by TIES in memory, in the type of `base`: θ + λ · mean of w_i τ_i.
+
+    The mean of the paper, over the models that agree, by their number: with equal weights they and
+    λ are one and the same. `by_weight` divides by their weights in place, as the recipes do, where
+    only the weights' ratio counts. Trimmed by itself, whatever else the model holds.
+    """
     recipe = MergeRecipe.of(
-        "ties",
-        n_models=len(models),
-        preset=preset,
-        weights=weights,
-        scale=scale,
-        normalize=normalize,
-        density=density,
-        scope="tensor",
-        zero=zero,
-        keep=keep,
+        "ties", n_models=len(models), weights=weights, density=density, zero=zero, keep=keep
     )
-    return merge_tensor(METHODS[0], base, models, recipe)
+    whole = in_memory(base, models)
+    if not whole.chunks:
+        return base.clone()
+    facts = measure_trims(whole, recipe)
+    (piece,) = whole.each(lambda piece: piece)
+    mixed = elected_mean(
+        _weighted(_trimmed(piece, facts), recipe),
+        recipe.weights if by_weight else (1.0,) * len(models),
+        zero=zero,
+        majority=facts.majority,
+        normalize=True,
+    )
+    return added(piece.base, mixed, scale=scale).reshape(base.shape)
 
 
 def _trims(whole: Whole, recipe: MergeRecipe, n: int) -> tuple[Trim | None, ...]:
