@@ -23,6 +23,15 @@ from interp.models.trainable import TrainableModel
 from interp.models.training import TrainingBatch, next_token_loss, shuffled_training_batches
 from interp.results.errors import BadInput
 
+GATED: dict[str, GateKind] = {
+    "neuron": "neuron",
+    "head": "head",
+    "q_head": "head",
+    "layer": "layer",
+}
+"""Which gate stands for a kind of unit; a whole head has that of its query head."""
+GATE_STEPS = 4
+"""Steps of learning gates for every step of a short training: they go a long way each."""
 NULL_DRAWS = 20
 HELD_OUT_EVERY = 10
 MOST_HELD_OUT = 1000
@@ -163,6 +172,25 @@ class HardMaskLoss:
             "p_value_by_layer": self.p_value_by_layer,
             "n_examples": self.n_examples,
         }
+
+
+def gate_report(
+    trained: TrainableModel,
+    examples: TrainingExamples,
+    *,
+    kind: str,
+    open_probability: Float[np.ndarray, "layer unit"],
+    chosen: Bool[np.ndarray, "layer unit"],
+    seed: int,
+) -> dict[str, Any]:
+    """What a learnt mask achieves, on examples that its gates did not see; JSON values."""
+    held_out = held_out_part(examples)
+    loss = hard_mask_loss(trained, held_out, kind=GATED[kind], chosen=chosen, seed=seed)
+    return {
+        "sparsity_asked": 1 - float(chosen.mean()),
+        "sparsity_reached": 1 - float(open_probability.mean()),
+        **loss.to_json(),
+    }
 
 
 def hard_mask_loss(

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from interp.abilities.learnt_gates import GATE_STEPS, gate_report
 from interp.abilities.locator import Locator
 from interp.abilities.locators import locator_named
 from interp.abilities.mask import NeuronMask
@@ -128,6 +129,15 @@ def locate(
     report: dict[str, Any] = {"overlap_with_magnitude": overlap(mask, by_size).to_json()}
     if halved:
         report["split_half"] = agreement(mask, ranking, scores[1:])
+    if "gates" in chosen.needs and mask.units is not None:
+        report["gates"] = gate_report(
+            trained,
+            data,
+            kind=level,
+            open_probability=scores[0],
+            chosen=mask.units.chosen,
+            seed=recipe.seed,
+        )
     return replace(mask, recipe={**mask.recipe, "report": report})
 
 
@@ -268,7 +278,7 @@ def _scores(
 
 
 def _unit(locator: Locator) -> str:
-    return "steps" if "change" in locator.needs else "examples"
+    return "steps" if locator.needs & {"change", "gates"} else "examples"
 
 
 def _work(
@@ -280,5 +290,7 @@ def _work(
     if "change" in locator.needs:
         each = recipe.steps * (2 if "general_change" in locator.needs else 1)
         return each * len(samples)
+    if "gates" in locator.needs:
+        return GATE_STEPS * recipe.steps * len(samples)
     passes = len(locator.needs & {"gradients", "inputs", "activations"})
     return passes * sum(len(sample) for sample in samples)

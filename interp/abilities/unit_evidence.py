@@ -6,22 +6,12 @@ import numpy as np
 
 from interp.abilities.activation_rates import activation_moments, active_counts
 from interp.abilities.language_neurons import check_rates
-from interp.abilities.learnt_gates import GateRecipe, learn_gates, learning_part
+from interp.abilities.learnt_gates import GATE_STEPS, GATED, GateRecipe, learn_gates, learning_part
 from interp.abilities.locator import Locator, UnitEvidence, given
 from interp.abilities.masked_training import TrainingRecipe
-from interp.abilities.sites import GateKind
 from interp.models.examples import TrainingExamples
 from interp.models.trainable import TrainableModel
 from interp.results.errors import BadInput, Unsupported
-
-GATE_STEPS = 4
-"""Steps of learning gates for every step of a short training: they go a long way each."""
-_GATED: dict[str, GateKind] = {
-    "neuron": "neuron",
-    "head": "head",
-    "q_head": "head",
-    "layer": "layer",
-}
 
 Progress = Callable[..., None]
 
@@ -51,10 +41,8 @@ def gather_unit_evidence(
     if "activations" in needs:
         if general is None:
             raise BadInput(f"locator {locator.name!r} needs general text beside the ability's")
-        ability, of_general = (
-            activation_moments(trained, text, on_progress=on_progress).finish()
-            for text in (examples, general)
-        )
+        ability = activation_moments(trained, examples, on_progress=on_progress).finish()
+        of_general = activation_moments(trained, general).finish()
     if "activation_rates" in needs:
         if language is not None and language not in languages:
             raise BadInput(f"no text of {language!r}: there are {', '.join(languages) or 'none'}")
@@ -67,14 +55,14 @@ def gather_unit_evidence(
         learnt = learn_gates(
             trained,
             learning_part(examples),
-            kind=_GATED[kind],
+            kind=GATED[kind],
             target_sparsity=1 - share,
             recipe=GateRecipe(
                 steps=GATE_STEPS * recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed
             ),
             on_progress=on_progress,
         )
-        gates[_GATED[kind]] = learnt.open_probability
+        gates[GATED[kind]] = learnt.open_probability
     return UnitEvidence(
         ability=ability,
         general=of_general,
@@ -89,7 +77,7 @@ def _check_kind(locator: Locator, kind: str) -> None:
     """Raise Unsupported if a locator of gates does not score `kind`: before hours of learning."""
     if "gates" not in locator.needs:
         return
-    closed = {gate: np.zeros((1, 1)) for gate in _GATED.values()}
+    closed = {gate: np.zeros((1, 1)) for gate in GATED.values()}
     scored = given(locator.score_units)(UnitEvidence(gates=closed))
     if kind not in scored:
         raise Unsupported(
