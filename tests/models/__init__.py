@@ -8,6 +8,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -24,6 +26,8 @@ from transformers import (
     OlmoeConfig,
     OlmoeForCausalLM,
     OlmoForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -40,6 +44,7 @@ from transformers import (
 
 __all__ = [
     "DECODERS",
+    "LAYOUTS_ONLY",
     "STYLES",
     "tiny_model",
     "tiny_model_directory",
@@ -131,6 +136,12 @@ STYLES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }
 """Style -> model class, config class, its tiny settings."""
 
+LAYOUTS_ONLY: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "gemma3": (Gemma3ForCausalLM, Gemma3TextConfig, {**_GROUPED, "head_dim": 16}),
+    "phi3": (Phi3ForCausalLM, Phi3Config, _GROUPED),
+}
+"""Styles whose weights we know our way in, though we do not load them as models."""
+
 DECODERS = ("gpt2", "llama", "neox", "qwen2", "olmo", "mistral", "qwen3", "olmo2")
 
 
@@ -140,7 +151,7 @@ def tiny_model(style: str, *, seed: int = 0, **config: Any) -> PreTrainedModel:
     Weights are drawn large enough that attention and MLPs matter, biases and norms are not left
     at 0 and 1, so that a formula that forgets one of them fails.
     """
-    model_class, config_class, settings = STYLES[style]
+    model_class, config_class, settings = {**STYLES, **LAYOUTS_ONLY}[style]
     with torch.random.fork_rng():
         model = model_class(config_class(**{**settings, **config}))
     generator = torch.Generator().manual_seed(seed)

@@ -91,8 +91,8 @@ def _lines(first: str, second: str, found: "Overlap", *, p_holm: float, tests: i
         f"{things} ({found.n:,} ranked by both)",
         f"  Jaccard {found.jaccard:.3f}, odds ratio {found.odds_ratio:.3g}",
         f"  by chance {test.expected:,.1f} ± {test.standard_deviation:,.1f} with the count of "
-        f"every {kept} kept: p of more {_p(test.log_p_more)}, of less {_p(test.log_p_less)} ({kind}); "
-        f"Holm over {tests} {'pair' if tests == 1 else 'pairs'} {p_holm:.2g}",
+        f"every {kept} kept: p of more {_p(test.log_p_more)}, of less {_p(test.log_p_less)} "
+        f"({kind}); Holm over {tests} {'pair' if tests == 1 else 'pairs'} {p_holm:.2g}",
     ]
     if found.plain is not None:
         lines.append(
