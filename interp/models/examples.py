@@ -62,7 +62,7 @@ def read_examples(
         raise BadInput(f"{path} is not a file: expected jsonl with prompt and answer, or text")
     with path.open(encoding="utf-8") as file:
         rows = [
-            _parse(line, where=f"{path}, line {number}")
+            parse_line(line, where=f"{path}, line {number}")
             for number, line in enumerate(file, start=1)
             if line.strip()
         ]
@@ -123,7 +123,8 @@ def _without_suffix(full: list[int], bare: list[int]) -> list[int]:
     return bare
 
 
-def _parse(line: str, *, where: str) -> Mapping[str, Any]:
+def parse_line(line: str, *, where: str) -> Mapping[str, Any]:
+    """One line of a jsonl file as a row of text. BadInput, with `where` it stands, if it is none."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

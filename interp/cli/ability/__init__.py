@@ -8,7 +8,9 @@ import typer
 VERBS = (
     "maet",
     "locate",
+    "languages",
     "train",
+    "influence",
     "extract",
     "transfer",
     "merge",
