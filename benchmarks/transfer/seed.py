@@ -25,6 +25,9 @@ TARGETS = ("D", "E")
 BUDGETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 """General accuracy that a choice may cost on validation, below the language model's."""
 MAIN_BUDGET = 0.03
+ONE_BUDGET = ("only_", "no_", "full_", "random_tensors", "ties", "least_", "most_", "largest_",
+              "smallest_", "random_2", "random_3")  # fmt: skip
+"""Beginnings of the keys of ablations that are chosen at the main budget alone."""
 COLUMNS = {
     "ability_DE": ("ability", "DE"),
     "ability_BC": ("ability", "BC"),
@@ -108,7 +111,8 @@ def _figures_of(
 ) -> dict[str, Any]:
     asked: dict[int, dict[str, float]] = {}
     budgets = {}
-    for budget in BUDGETS if method.n_settings > 2 else (MAIN_BUDGET,):
+    alone = method.n_settings <= 2 or method.key.startswith(ONE_BUDGET)
+    for budget in (MAIN_BUDGET,) if alone else BUDGETS:
         one, kept = best(tried, floor=reference - budget)
         if id(one) not in asked:
             asked[id(one)] = cells.ask(one.variant.contestant, one.scales)

@@ -14,6 +14,7 @@ from interp.abilities.parts import Parts, Weights, less
 from interp.abilities.recipe import Selection
 from interp.abilities.sweep import Method, Variant, scale_grid
 from interp.abilities.tensor_roles import tensor_role
+from interp.results.errors import BadInput
 
 BETAS = (0.0, 0.25, 0.5, 1.0)
 SHARES_OF_TENSORS = (0.4, 0.6, 0.8, 1.0)
@@ -155,6 +156,11 @@ def _over_knobs(
     knobs = list(product(trained, betas, shares))
     if not knobs:
         return Method(key=key, title=title, variants=())
+    if m.n_settings % len(knobs):
+        raise BadInput(
+            f"{m.n_settings} settings do not divide over {len(knobs)} combinations of beta, share "
+            "of tensors and training: give a multiple, as 160"
+        )
     scales = scale_grid(m.n_settings // len(knobs), language=language)
     variants = []
     for donor, beta, k2 in knobs:
