@@ -1,7 +1,7 @@
 """Masks of one model combined: what is in either, in both, or in the first and not the second."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -9,11 +9,10 @@ from jaxtyping import Bool
 from interp.abilities.mask import NeuronMask
 from interp.abilities.support import BitmapWriter, Support, windows
 from interp.abilities.unit_choice import UnitChoice
-from interp.results.errors import BadInput, Mismatch
+from interp.results.errors import Mismatch
 from interp.results.provenance import Provenance
 
 Operation = Literal["union", "intersection", "difference"]
-OPERATIONS: tuple[str, ...] = get_args(Operation)
 _Held = Bool[np.ndarray, "..."]
 
 
@@ -24,8 +23,6 @@ def combine(first: NeuronMask, second: NeuronMask, operation: Operation) -> Neur
     keys may be lost, single entries. Tensors that a mask does not rank hold nothing in it. Raises
     Mismatch for masks of different models.
     """
-    if operation not in OPERATIONS:
-        raise BadInput(f"masks have no {operation!r}: there are {', '.join(OPERATIONS)}")
     if first.base.root != second.base.root:
         raise Mismatch("the two masks belong to different models: they do not combine")
     units = _units(first.units, second.units, _RULES[operation])
