@@ -56,7 +56,7 @@ def harms_of(
     )
 
 
-def harm_index(difference: Float[np.ndarray, "*draws cells"]) -> Float[np.ndarray, "*draws"]:
+def harm_index(difference: Float[np.ndarray, "draws cells"]) -> Float[np.ndarray, " draws"]:
     """Mean over cells of what was lost: mean of max(0, −difference)."""
     return np.maximum(-difference, 0.0).mean(axis=-1)
 
@@ -95,7 +95,7 @@ def _harm(
     exchanges: int,
 ) -> Harm:
     difference = np.array([one.difference for one in outcomes], dtype=np.float64)
-    index = float(harm_index(difference))
+    index = float(harm_index(difference[None])[0])
     by_exchange = harm_index(np.stack([one.exchanged(rng, exchanges) for one in outcomes], axis=1))
     # Sums of the same parts in another order must count as reached.
     reached = int((by_exchange >= index - 1e-12).sum())

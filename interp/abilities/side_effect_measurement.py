@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from interp.abilities.answer_language import wrong_languages
 from interp.abilities.harm import harms_of, target_cells
@@ -11,14 +12,14 @@ from interp.abilities.side_effects import SideEffects, TextEffect, WeightChange
 from interp.abilities.text_effect import LENGTH, BySequence, measure_text, text_effect
 from interp.abilities.weight_change import weight_change
 from interp.corpus import Corpus, open_corpus
-from interp.evaluation.answering import answer_items, check_askable
+from interp.evaluation.answering import Advance, answer_items, check_askable
 from interp.evaluation.answers import Answers
 from interp.evaluation.evaluate import cells_of, directory_of, distinct, evaluation_of
 from interp.evaluation.items import Item, gather_items, items_hash
 from interp.evaluation.protocol import Protocol
 from interp.models.identity import model_hash
 from interp.models.tokenizer import tokenizer_digest
-from interp.models.trainable import TrainableModel, read_trainable
+from interp.models.trainable import prompt_tokenizer, read_decoder
 from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -61,11 +62,11 @@ def side_effects(
     weights, notes = _weight_changes(names, directories)
     rng = np.random.default_rng(seed)
     with progress("answering", total=len(names) * len(asked), unit="answers") as advance:
-        answers = [measuring.base_answers(advance)]
+        answers = [measuring.answers(measuring.base, directories[0], advance)]
         sums: list[BySequence] = []
         for directory in directories[1:]:
-            model = read_trainable(directory, device=device)
-            answers.append(measuring.answers(model, advance))
+            model = read_decoder(directory, device=device)
+            answers.append(measuring.answers(model, directory, advance))
             sums += measuring.on_text(model)
     hashes = [model_hash(directory) for directory in directories]
     provenance = Provenance.collect(
@@ -119,44 +120,33 @@ class _Measuring:
         self.items = items
         self.protocol = protocol
         self.batch_size = batch_size
-        self.base = read_trainable(base, device=device)
+        self.base = read_decoder(base, device=device)
+        self.tokenizer = prompt_tokenizer(base)
         self.corpus: Corpus | None = None
         if text is not None:
-            room = getattr(self.base.model.config, "max_position_embeddings", None) or LENGTH
+            room = getattr(self.base.config, "max_position_embeddings", None) or LENGTH
             self.corpus = open_corpus(
                 text, str(base.absolute()), length=min(LENGTH, room), packing="document"
             )
 
-    def base_answers(self, advance) -> Answers:
-        """What the base answers."""
-        return self.answers(self.base, advance)
-
-    def answers(self, model: TrainableModel, advance) -> Answers:
-        """What a model answers to every item."""
+    def answers(self, model: PreTrainedModel, directory: Path, advance: Advance) -> Answers:
+        """What a model answers to every item, read by its own tokenizer."""
         return answer_items(
-            model.model,
-            model.tokenizer(),
+            model,
+            prompt_tokenizer(directory),
             self.items,
             self.protocol,
             batch_size=self.batch_size,
             advance=advance,
         )
 
-    def on_text(self, edited: TrainableModel) -> list[BySequence]:
+    def on_text(self, edited: PreTrainedModel) -> list[BySequence]:
         """The base and an edited model over the text; nothing without one."""
         if self.corpus is None:
             return []
         # A row of text has many positions, each with its logits: fewer rows than of items.
         rows = max(1, self.batch_size // 16)
-        return [
-            measure_text(
-                self.base.model,
-                edited.model,
-                self.corpus,
-                self.base.tokenizer(),
-                batch_size=rows,
-            )
-        ]
+        return [measure_text(self.base, edited, self.corpus, self.tokenizer, batch_size=rows)]
 
 
 def _check_tokenizers(directories: Sequence[Path]) -> None:

@@ -17,7 +17,7 @@ from interp.evaluation.protocol import Protocol
 from interp.models.hub import fetch
 from interp.models.identity import model_hash
 from interp.models.reference import resolve
-from interp.models.trainable import read_trainable
+from interp.models.trainable import prompt_tokenizer, read_decoder
 from interp.results.errors import BadInput
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -46,11 +46,10 @@ def evaluate(
     answers = []
     with progress("answering", total=len(models) * len(asked), unit="answers") as advance:
         for directory in directories:
-            loaded = read_trainable(directory, device=device)
             answers.append(
                 answer_items(
-                    loaded.model,
-                    loaded.tokenizer(),
+                    read_decoder(directory, device=device),
+                    prompt_tokenizer(directory),
                     asked,
                     protocol,
                     batch_size=batch_size,

@@ -163,5 +163,5 @@ def _check_room(
         if room is not None and len(ids) + max_new_tokens > room:
             raise BadInput(
                 f"a prompt of {len(ids)} tokens and {max_new_tokens} of answer do not fit into the "
-                f"{room} positions of the model: it starts {prompt[:40]!r}"
+                f"{room} positions of the model: allow fewer. It starts {prompt[:40]!r}"
             )

@@ -39,14 +39,35 @@ class TrainableModel:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer of the directory. Raises Unsupported where it has none."""
-        found = load_tokenizer(self.directory)
-        if found is None:
-            raise Unsupported(f"{self.directory} has no tokenizer, and prompts are text")
-        return found
+        return prompt_tokenizer(self.directory)
+
+
+def prompt_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory. Raises Unsupported where it has none."""
+    found = load_tokenizer(directory)
+    if found is None:
+        raise Unsupported(f"{directory} has no tokenizer, and prompts are text")
+    return found
 
 
 def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
     """The decoder in `directory`, in float32 whatever it is stored in, on `device` (as `load`).
+
+    Raises Unsupported unless it is a decoder we load whose parameters are the tensors of its files,
+    CorruptFile if tensors are missing.
+    """
+    model = read_decoder(directory, device=device)
+    parameters = _named_as_in_files(model, directory)
+    return TrainableModel(
+        model=model,
+        directory=directory,
+        parameters=parameters,
+        embeddings=_embeddings(model, parameters),
+    )
+
+
+def read_decoder(directory: Path, *, device: str = "cpu") -> PreTrainedModel:
+    """The same model to be asked alone: its parameters need not be tensors of the files.
 
     Raises Unsupported unless it is a decoder we load, CorruptFile if tensors are missing.
     """
@@ -71,14 +92,7 @@ def read_trainable(directory: Path, *, device: str = "cpu") -> TrainableModel:
     model, report = loaded
     if report["missing_keys"]:
         raise CorruptFile(f"{directory} lacks the tensor {sorted(report['missing_keys'])[0]!r}")
-    model = model.eval().to(_place(device))
-    parameters = _named_as_in_files(model, directory)
-    return TrainableModel(
-        model=model,
-        directory=directory,
-        parameters=parameters,
-        embeddings=_embeddings(model, parameters),
-    )
+    return model.eval().to(_place(device))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from interp.evaluation.items import (
     Item,
     check_disjoint,
+    gather_items,
     items_hash,
     read_items,
     split_of,
@@ -85,3 +86,24 @@ def test_a_split_without_items_names_those_there_are() -> None:
 
 def test_one_changed_answer_changes_the_hash() -> None:
     assert items_hash([item()]) != items_hash([item(answer="w7")])
+
+
+def test_a_prompt_and_an_answer_are_enough(tmp_path: Path) -> None:
+    path = tmp_path / "sums.jsonl"
+    path.write_text('\n{"prompt": "1 + 1 =", "answer": " 2", "extra": 3}\n')
+    (one,) = read_items(path)
+    assert (one.id, one.task, one.language, one.split) == ("sums-2", "sums", "-", "test")
+
+
+def test_half_a_character_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"prompt": "\\ud800", "answer": "x"}\n')
+    with pytest.raises(BadInput, match="line 1: prompt holds half a character"):
+        read_items(path)
+
+
+def test_files_without_any_item_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text("\n")
+    with pytest.raises(BadInput, match="no item to ask"):
+        gather_items([path])

@@ -14,7 +14,12 @@ from interp.evaluation.scoring import (
     encode_items,
     greedy_correct,
 )
-from interp.models.trainable import TrainableModel, read_trainable
+from interp.models.trainable import (
+    TrainableModel,
+    prompt_tokenizer,
+    read_decoder,
+    read_trainable,
+)
 from interp.results.errors import BadInput
 from tests.models import tiny_model_directory
 
@@ -107,3 +112,21 @@ def test_what_cannot_be_scored_is_refused(small: TrainableModel) -> None:
         encode_items(items_of([("w5", "w6", ())]), small.tokenizer(), rule="choice")
     with pytest.raises(BadInput, match="no token"):
         encode_items(items_of([("w5", " ", ())]), small.tokenizer())
+
+
+@pytest.mark.parametrize("style", ["gpt2", "llama", "neox", "olmo2", "mistral", "mixtral"])
+def test_choices_that_share_a_prompt_score_as_if_each_were_read_whole(
+    style: str, tmp_path: Path
+) -> None:
+    directory = tiny_model_directory(style, tmp_path / style)
+    model, tokenizer = read_decoder(directory), prompt_tokenizer(directory)
+    choices = ("w7 w8 w9", "w10 w11 w12", "w7", "w13")
+    items = items_of([(prompt, choices[0], choices) for prompt in ("w5 w6", "w5 w9", "w5 w6")])
+    for batch in encode_items(items, tokenizer, rule="choice").batches:
+        with torch.no_grad():
+            logits = model(input_ids=batch.tokens, use_cache=False).logits.log_softmax(-1)
+        predicted = logits[:, -batch.n_answer - 1 : -1]
+        expected = predicted.gather(-1, batch.tokens[:, -batch.n_answer :, None]).sum((1, 2))
+        np.testing.assert_allclose(
+            continuation_log_probability(model, batch), expected.numpy(), atol=1e-5
+        )
