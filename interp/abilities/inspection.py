@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class Summary:
     """By kind of tensor within a layer, or by name outside of the layers."""
     by_layer: dict[str, Count]
     """By layer index; "-" for tensors of no layer."""
+    units: dict[str, Any] | None = None
+    """Kind, counts by layer and ids of the units that a mask holds; None for single entries."""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -82,7 +84,7 @@ def _summary(path: Path) -> Summary:
     schema = _schema(path)
     if schema == MASK_SCHEMA:
         mask = NeuronMask.load(path)
-        return _count(
+        counted = _count(
             "mask",
             path,
             base=mask.base,
@@ -90,6 +92,7 @@ def _summary(path: Path) -> Summary:
             supports=mask.tensors,
             square_norms=None,
         )
+        return replace(counted, units=None if mask.units is None else mask.units.summary())
     weights = AbilityWeights.load(path)
     tensors = weights.tensors
     return _count(

@@ -119,8 +119,14 @@ def test_contrast_without_general_data_is_refused(base: Path, examples: Path) ->
 
 
 def test_other_levels_and_shares_are_refused_before_any_work(base: Path) -> None:
-    with pytest.raises(Unsupported, match="level 'neuron'"):
-        locate(base, Path("absent"), level="neuron")
+    with pytest.raises(Unsupported, match="level 'expert' is not ranked: entry, neuron"):
+        locate(base, Path("absent"), level="expert")
+    with pytest.raises(BadInput, match="'lape' scores units: give a level"):
+        locate(base, Path("absent"), locator="lape")
+    with pytest.raises(BadInput, match="nothing to locate by"):
+        locate(base, None)
+    with pytest.raises(BadInput, match="no text of language 'bn'"):
+        locate(base, None, locator="lape", level="neuron", language="bn")
     with pytest.raises(BadInput, match="share of 20"):
         locate(base, Path("absent"), share=20.0)
 

@@ -35,6 +35,11 @@ def inspect(
         print_json(found.to_json())
         return
     say(f"{found.kind} of {found.base.root[:12]}: {_count_text(found.total)}")
+    if found.units is not None:
+        units = found.units
+        say(f"{units['count']:,} of {units['n']:,} units of kind {units['kind']}")
+        for name, (chosen, of) in units["by_layer"].items():
+            say(f"  {name}: {chosen:,} of {of:,}")
     for title, groups in (("tensor", found.by_type), ("layer", found.by_layer)):
         width = max([len(name) for name in groups], default=0)
         say(f"by {title}")
