@@ -22,6 +22,8 @@ every_locator = pytest.mark.parametrize(
     "locator", SCORES_ENTRIES.values(), ids=list(SCORES_ENTRIES)
 )
 EXPECTED = {
+    "activation_difference",
+    "activation_increase",
     "allo_released",
     "bottom",
     "change",
@@ -29,6 +31,10 @@ EXPECTED = {
     "fisher",
     "grad",
     "grad_abs",
+    "lape",
+    "learnt_heads",
+    "learnt_layers",
+    "learnt_widths",
     "magnitude",
     "random",
     "saliency",
