@@ -58,7 +58,18 @@ def harms_of(
 
 def harm_index(difference: Float[np.ndarray, "draws cells"]) -> Float[np.ndarray, " draws"]:
     """Mean over cells of what was lost: mean of max(0, −difference)."""
-    return np.maximum(-difference, 0.0).mean(axis=-1)
+    return np.maximum(-difference, 0.0).mean(axis=1)
+
+
+def standardised_loss(
+    difference: Float[np.ndarray, "draws cells"], spread: Float[np.ndarray, " cells"]
+) -> Float[np.ndarray, " draws"]:
+    """Sum over cells of max(0, −difference / spread)², `spread` what exchanging gives each cell.
+
+    Every cell weighs what it can tell. In the plain index, a cell in which many items differ, such
+    as one that gained, would drown the others: exchanged at random, it loses much.
+    """
+    return np.square(np.maximum(-difference / np.where(spread > 0, spread, 1.0), 0.0)).sum(axis=1)
 
 
 class _Outcomes:
@@ -77,6 +88,11 @@ class _Outcomes:
     def difference(self) -> float:
         return (self.only_edited - self.only_base) / self.n
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of `exchanged`."""
+        return (self.only_base + self.only_edited) ** 0.5 / self.n
+
     def exchanged(self, rng: np.random.Generator, draws: int) -> Float[np.ndarray, " draws"]:
         """The difference when each item's outcomes change places with probability one half.
 
@@ -94,18 +110,24 @@ def _harm(
     rng: np.random.Generator,
     exchanges: int,
 ) -> Harm:
-    difference = np.array([one.difference for one in outcomes], dtype=np.float64)
-    index = float(harm_index(difference[None])[0])
-    by_exchange = harm_index(np.stack([one.exchanged(rng, exchanges) for one in outcomes], axis=1))
-    # Sums of the same parts in another order must count as reached.
-    reached = int((by_exchange >= index - 1e-12).sum())
+    difference = np.array([[one.difference for one in outcomes]], dtype=np.float64)
+    spread = np.array([one.spread for one in outcomes], dtype=np.float64)
+    exchanged = np.stack([one.exchanged(rng, exchanges) for one in outcomes], axis=1)
+    index, by_chance = harm_index(difference), harm_index(exchanged)
     return Harm(
         model=model,
-        index=index,
-        null=float(by_exchange.mean()),
-        null_high=float(np.quantile(by_exchange, 0.95)),
-        p=(1 + reached) / (1 + exchanges),
+        index=float(index[0]),
+        null=float(by_chance.mean()),
+        null_high=float(np.quantile(by_chance, 0.95)),
+        p=_p(index, by_chance),
+        p_any=_p(standardised_loss(difference, spread), standardised_loss(exchanged, spread)),
         n_cells=len(cells),
         n_items=sum(one.n for one in outcomes),
-        worst=cells[int(np.argmin(difference))].key,
+        worst=cells[int(np.argmin(difference[0]))].key,
     )
+
+
+def _p(seen: Float[np.ndarray, " one"], by_chance: Float[np.ndarray, " draws"]) -> float:
+    # Sums of the same parts in another order must count as reached.
+    reached = int((by_chance >= seen[0] - 1e-9 * (1 + seen[0])).sum())
+    return (1 + reached) / (1 + len(by_chance))

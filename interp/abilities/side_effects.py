@@ -39,7 +39,11 @@ class Harm:
     null_high: float
     """95% of the indices by exchange are at or below it."""
     p: float
-    """(1 + exchanges with at least this index) / (1 + exchanges)."""
+    """(1 + exchanges with at least this index) / (1 + exchanges). A cell that gained much makes the
+    index by exchange high, and so this p: read `p_any` then, or name the cell as a target."""
+    p_any: float
+    """The same for the sum of the losses squared, each in units of what exchanging its own cell
+    gives: whether anything was lost at all."""
     n_cells: int
     n_items: int
     worst: str
@@ -241,13 +245,17 @@ class SideEffects:
 
     def _summary(self) -> list[list[str]]:
         harms = [
-            f"{h.index:.4f} (by exchange {h.null:.4f}, 95% up to {h.null_high:.4f}; p = {h.p:.2g})"
+            f"{h.index:.4f} (by exchange {h.null:.4f}, 95% up to {h.null_high:.4f}, p = {h.p:.2g})"
             for h in self.harms
         ]
         changes = {one.model: one for one in self.weights}
         texts = {one.model: one for one in self.texts}
         languages = {one.model: one for one in self.languages}
-        rows = [["", *self.edited], ["harm index", *harms]]
+        rows = [
+            ["", *self.edited],
+            ["harm index", *harms],
+            ["anything lost", *(f"p = {harm.p_any:.2g}" for harm in self.harms)],
+        ]
         if changes:
             rows.append(["entries changed", *(_changed(changes.get(m)) for m in self.edited)])
             rows.append(["norm of the change", *(_norm(changes.get(m)) for m in self.edited)])
@@ -271,7 +279,8 @@ class SideEffects:
         return (
             f"Matrix: accuracy minus that of {self.base}, Newcombe's paired 95% interval. Harm "
             f"index: mean loss over {kept}; by exchange: the same when every item's two outcomes "
-            "change places at random. p of single cells: after Holm over all cells."
+            "change places at random; cells that gained raise it. Anything lost: losses in units "
+            "of their own cell's noise. p of single cells: after Holm over all cells."
         )
 
     def _worst(self) -> list[str]:
