@@ -1,6 +1,6 @@
 """What must agree before weights are subtracted or added: refused by name, before any work."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -29,10 +29,12 @@ def is_float(span: TensorSpan) -> bool:
     return span.dtype in FLOATS
 
 
-def check_same_tensors(base: Checkpoint, other: Checkpoint, *, cast: bool) -> None:
+def check_same_tensors(
+    base: Checkpoint, other: Checkpoint, *, cast: bool, tables: Collection[str] = ()
+) -> None:
     """Mismatch unless both models hold the same tensors in the same shapes.
 
-    And in the same number formats, unless `cast`.
+    And in the same number formats, unless `cast`. Of `tables` the number of rows may differ.
     """
     missing = sorted(base.spans.keys() - other.spans.keys())
     extra = sorted(other.spans.keys() - base.spans.keys())
@@ -41,7 +43,8 @@ def check_same_tensors(base: Checkpoint, other: Checkpoint, *, cast: bool) -> No
     if extra:
         raise Mismatch(f"{other.directory} holds {extra[0]!r}, which {base.directory} lacks")
     for name, span in base.spans.items():
-        check_shape(span, other.span(name).shape, where=str(other.span(name).file))
+        where = str(other.span(name).file)
+        check_shape(span, other.span(name).shape, where=where, rows_too=name not in tables)
         if other.span(name).dtype != span.dtype and is_float(span) and not cast:
             raise Mismatch(
                 f"tensor {name!r} is {other.span(name).dtype} in {other.span(name).file} and "
@@ -49,22 +52,31 @@ def check_same_tensors(base: Checkpoint, other: Checkpoint, *, cast: bool) -> No
             )
 
 
-def check_shape(span: TensorSpan, shape: tuple[int, ...], *, where: str) -> None:
-    """Mismatch unless a tensor has the shape that it has in the base."""
-    if span.shape != shape:
+def check_shape(
+    span: TensorSpan, shape: tuple[int, ...], *, where: str, rows_too: bool = True
+) -> None:
+    """Mismatch unless a tensor has the shape that it has in the base (rows aside if asked)."""
+    first = 0 if rows_too else 1
+    if len(span.shape) != len(shape) or span.shape[first:] != shape[first:]:
         raise Mismatch(
             f"tensor {span.name!r} is {list(shape)} in {where} and {list(span.shape)} in "
             f"{span.file}: these models do not have one architecture"
         )
 
 
-def check_ability(base: Checkpoint, weights: AbilityWeights) -> None:
-    """Mismatch unless every tensor of the ability is in the base, in the same shape."""
+def check_ability(
+    base: Checkpoint, weights: AbilityWeights, *, tables: Collection[str] = ()
+) -> None:
+    """Mismatch unless every tensor of the ability is in the base, in the same shape.
+
+    Of `tables` the number of rows may differ.
+    """
     for name, tensor in weights.tensors.items():
         if name not in base.spans:
             raise Mismatch(f"{base.directory} lacks {name!r}, which the ability has weights in")
         span = base.span(name)
-        check_shape(span, tensor.support.shape, where="the ability")
+        shape, loose = tensor.support.shape, name in tables
+        check_shape(span, shape, where="the ability", rows_too=not loose)
         if not is_float(span):
             raise Mismatch(f"tensor {name!r} of {span.file} is {span.dtype}: nothing can be added")
 
@@ -116,13 +128,13 @@ def check_tied(
     ]
     for head, embedding in pairs:
         for model in (base, *others):
-            if not _same_bits(model, head, embedding):
+            if not same_bits(model, head, embedding):
                 raise Mismatch(
                     f"{head!r} and {embedding!r} of {model.span(head).file} are tied by the config "
                     "and differ: set tie_word_embeddings to false, or fetch the model again"
                 )
         for weights in abilities:
-            if not _same_change(weights.tensors.get(head), weights.tensors.get(embedding)):
+            if not same_change(weights.tensors.get(head), weights.tensors.get(embedding)):
                 raise Mismatch(
                     f"{head!r} and {embedding!r} are tied and the ability changes them "
                     "differently: leave both out of the mask, or put the same entries of both in"
@@ -137,7 +149,8 @@ def check_tied_mask(base: Checkpoint, supports: dict[str, Support]) -> None:
             raise Mismatch(f"{head!r} and {embedding!r} are tied and the mask differs on them")
 
 
-def _same_bits(model: Checkpoint, one: str, two: str) -> bool:
+def same_bits(model: Checkpoint, one: str, two: str) -> bool:
+    """Whether two tensors of a model are equal in format, shape and every bit."""
     first, second = model.span(one), model.span(two)
     if (first.shape, first.dtype) != (second.shape, second.dtype):
         return False
@@ -153,7 +166,8 @@ def _same_support(one: Support | None, two: Support | None) -> bool:
     return one.encoding == two.encoding and np.array_equal(one.data, two.data)
 
 
-def _same_change(one: AbilityTensor | None, two: AbilityTensor | None) -> bool:
+def same_change(one: AbilityTensor | None, two: AbilityTensor | None) -> bool:
+    """Whether an ability changes two tensors alike; None and no entries are no change."""
     supports = [tensor.support if tensor else None for tensor in (one, two)]
     if not _same_support(*supports):
         return False

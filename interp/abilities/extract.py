@@ -1,5 +1,6 @@
 """Extract: the weights of an ability, as differences to the base at the entries of a mask."""
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,16 +11,24 @@ from interp.abilities.compatibility import (
     check_tied_mask,
     check_vocabulary,
     is_float,
+    vocabulary_tensors,
 )
 from interp.abilities.extraction import write_weights
 from interp.abilities.extraction_plan import ExtractionPlan
 from interp.abilities.mask import NeuronMask
+from interp.abilities.naming import match_names
 from interp.abilities.recipe import ExtractionRecipe, check_finite
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
 from interp.abilities.support import Support
-from interp.abilities.weights import SCHEMA, AbilityTensor, AbilityWeights, ability_header
+from interp.abilities.weights import (
+    SCHEMA,
+    TOKENIZER,
+    AbilityTensor,
+    AbilityWeights,
+    ability_header,
+)
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity
 from interp.models.tokenizer import tokenizer_digest
@@ -30,7 +39,6 @@ from interp.results.hashing import sha256_bytes, sha256_json
 from interp.results.provenance import Provenance
 
 DEFAULT_BETA = 0.25
-_UNSIGNED = {1: "U8", 2: "U16", 4: "U32", 8: "U64"}
 
 
 def extract(
@@ -96,8 +104,16 @@ def extract(
         with staged:
             write_weights(staged, plan, threads=threads)
             _write_header(staged, plan, identities[0])
+            _keep_tokenizer(staged, plan)
             staged.publish()
     return AbilityWeights.load(out, verify=False)
+
+
+def _keep_tokenizer(staged: StagedDirectory, plan: ExtractionPlan) -> None:
+    """What the rows of a token table stand for, should they go into another vocabulary."""
+    file = plan.models[0].directory / TOKENIZER
+    if file.is_file() and vocabulary_tensors(plan.supports):
+        shutil.copyfile(file, staged.path / TOKENIZER)
 
 
 def _resolve_beta(beta: float | None, general: str | Path | None) -> float:
@@ -113,6 +129,7 @@ def _supports(
 ) -> dict[str, Support]:
     base = models[0]
     for other in models[1:]:
+        match_names(base, other)
         check_same_tensors(base, other, cast=cast)
     floats = {name: span for name, span in base.spans.items() if is_float(span)}
     if mask is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from interp.abilities.ability_chunks import AbilityChunks
+from interp.abilities.partner import numbers_beside
 from interp.abilities.similarity import (
     Moments,
     Similarity,
@@ -36,11 +37,7 @@ def stream_similarity(
 
     def of_chunk(piece: Chunk) -> tuple[Chunk, Moments]:
         start = to_numbers(base.words(piece), base.span(piece.name).dtype)
-        terms = [
-            (mu, to_numbers(model.words(piece), model.span(piece.name).dtype).to(start.dtype))
-            for mu, model in languages
-            if mu != 0.0
-        ]
+        terms = [(mu, numbers_beside(model, piece, start)) for mu, model in languages if mu != 0.0]
         language = language_weights(start, terms)
         nothing = (torch.empty(0, dtype=torch.int64), language[:0])
         return piece, moments(language, *(ability.entries(piece) or nothing))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,27 @@ from interp.abilities.ability_chunks import AbilityChunks
 from interp.abilities.arithmetic import AbilityTerm, LanguageTerm, merged_tensor
 from interp.abilities.arrays import STORED_AS
 from interp.abilities.compatibility import is_float
+from interp.abilities.partner import numbers_beside
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import Chunk, in_order
-from interp.abilities.streaming.numbers import not_finite_at, to_numbers, to_words
+from interp.abilities.streaming.numbers import FLOATS, not_finite_at, to_numbers, to_words
 from interp.abilities.streaming.writer import Piece, StagedDirectory
 from interp.models.weight_files import BYTES_OF
 from interp.results.errors import CorruptFile, Mismatch
 from interp.results.progress import progress
+
+
+class Tally:
+    """A count that several threads add to."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._lock = Lock()
+
+    def add(self, n: int) -> None:
+        """Count so many more."""
+        with self._lock:
+            self.n += n
 
 
 class TensorTerms(NamedTuple):
@@ -48,6 +63,8 @@ class Merge:
     """File and first byte of every tensor in the output."""
     keeps_originals: bool
     """Whether every chunk comes with the base's bits where it differs."""
+    saturated: Tally | None
+    """Counts the sums put at the end of the format's range; None: such a sum is refused."""
 
     def out_dtype(self, name: str) -> str:
         """Number format of a tensor in the output."""
@@ -121,15 +138,12 @@ def _everywhere(
     languages: list[tuple[float, Checkpoint]],
 ) -> np.ndarray:
     numbers = to_numbers(base, merge.base.span(piece.name).dtype)
-    others = [
-        (c, model, to_numbers(model.words(piece), model.span(piece.name).dtype).to(numbers))
-        for c, model in languages
-    ]
+    others = [(c, model, numbers_beside(model, piece, numbers)) for c, model in languages]
     merged = merged_tensor(
         numbers, abilities=abilities, languages=[LanguageTerm(c, part) for c, _, part in others]
     )
     used = [(merge.base, numbers), *((model, part) for _, model, part in others)]
-    _check_finite(merge, piece, merged, used=used, positions=None)
+    merged = _fitting(merge, piece, merged, used=used, positions=None)
     return to_words(merged, merge.out_dtype(piece.name))
 
 
@@ -144,7 +158,8 @@ def _where_added(
     ]
     numbers = to_numbers(base[positions.numpy()], merge.base.span(piece.name).dtype)
     merged = merged_tensor(numbers, abilities=at_positions)
-    _check_finite(merge, piece, merged, used=[(merge.base, numbers)], positions=positions.numpy())
+    used = [(merge.base, numbers)]
+    merged = _fitting(merge, piece, merged, used=used, positions=positions.numpy())
     words = base.copy()
     words[positions.numpy()] = to_words(merged, merge.out_dtype(piece.name))
     return words
@@ -159,18 +174,24 @@ def _union(abilities: list[AbilityTerm], n_entries: int) -> Int64[Tensor, " foun
     return found[0] if len(found) == 1 else torch.unique(torch.cat(found))
 
 
-def _check_finite(
+def _fitting(
     merge: Merge,
     piece: Chunk,
     merged: Float[Tensor, " found"],
     *,
     used: list[tuple[Checkpoint, Float[Tensor, " found"]]],
     positions: np.ndarray | None,
-) -> None:
+) -> Float[Tensor, " found"]:
+    """The sum, with what the format cannot hold at its ends if that is allowed."""
     dtype = merge.out_dtype(piece.name)
     bad = not_finite_at(merged, dtype)
     if not bad.size:
-        return
+        return merged
+    sound = all(bool(torch.isfinite(numbers[bad]).all()) for _, numbers in used)
+    if merge.saturated is not None and sound and not bool(merged[bad].isnan().any()):
+        merge.saturated.add(bad.size)
+        largest = torch.finfo(FLOATS[dtype]).max
+        return merged.clamp(-largest, largest)
     entry = piece.start + int(bad[0] if positions is None else positions[bad[0]])
     for model, numbers in used:
         value = float(numbers[bad[0]])
@@ -181,7 +202,7 @@ def _check_finite(
             )
     raise Mismatch(
         f"tensor {piece.name!r} becomes {float(merged[bad[0]])} at entry {entry}, too large for "
-        f"{dtype}: lower the coefficients, or write another --dtype"
+        f"{dtype}: lower the coefficients, write another --dtype, or pass --saturate"
     )
 
 
@@ -191,7 +212,8 @@ def _write_chunk(staged: StagedDirectory, merge: Merge, piece: Chunk) -> Written
     width = BYTES_OF[out_dtype]
     file, start = merge.starts[piece.name]
     place = Piece(file, start + piece.start * width, len(base) * width)
-    held = staged.held(place)
+    # What is at the end of a range is counted while it is computed, so then nothing is skipped.
+    held = staged.held(place) if merge.saturated is None else None
     words = (
         np.frombuffer(held, dtype=STORED_AS[out_dtype])
         if held is not None

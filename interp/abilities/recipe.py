@@ -80,10 +80,13 @@ class TransferRecipe:
     """Whether tensors are ranked by the cosine's size instead of its signed value."""
     seed: int
     """Of the random selection; without effect on the others."""
+    types: tuple[str, ...] | None = None
+    """The only types of tensors that abilities are added to (q, norm, ...); None: all."""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {**asdict(self), "gamma": list(self.gamma), "mu": list(self.mu)}
+        lists = {"gamma": list(self.gamma), "mu": list(self.mu)}
+        return {**asdict(self), **lists, "types": self.types and sorted(self.types)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from interp.abilities.recipe import Selection
-from interp.abilities.transferred import Similarity
+from interp.abilities.streaming.topk import count_of_share
+from interp.abilities.transferred import SelectionNull, Similarity
 
 
 class Moments(NamedTuple):
@@ -75,11 +76,12 @@ def select_tensors(
     absolute: bool = False,
     seed: int = 0,
 ) -> tuple[str, ...]:
-    """The round(k2 * n) tensors whose cosine is smallest (or largest), by name among equals.
+    """The floor(k2 * n) tensors whose cosine is smallest (or largest), by name among equals.
 
-    A tensor without a cosine (NaN) counts as 0. "random" draws, within each type of tensor, as many
-    as "least" takes there: the size-matched null, since "least" against any equal number of tensors
-    wins by keeping the large ones. "none" selects all.
+    Rounded down, as the number of entries of a mask is. A tensor without a cosine (NaN) counts as
+    0. "random" draws, within each type of tensor, as many as "least" takes there: the size-matched
+    null, since "least" against any equal number of tensors wins by keeping the large ones. "none"
+    selects all.
     """
     names = sorted(cosines)
     if select == "none" or k2 >= 1.0:
@@ -90,10 +92,35 @@ def select_tensors(
         cosine = 0.0 if math.isnan(cosines[name]) else cosines[name]
         return (sign * (abs(cosine) if absolute else cosine), name)
 
-    chosen = sorted(names, key=rank)[: math.floor(k2 * len(names) + 0.5)]
+    chosen = sorted(names, key=rank)[: count_of_share(len(names), k2)]
     if select == "random":
         chosen = _matched_draw(names, chosen, seed)
     return tuple(sorted(chosen))
+
+
+def selection_null(
+    cosines: Mapping[str, float], selected: Iterable[str], *, seed: int, n_draws: int = 1000
+) -> SelectionNull | None:
+    """The mean cosine of the selected and of `n_draws` draws of as many tensors of every type.
+
+    None where nothing is left to draw from, or no selected tensor has a cosine.
+    """
+    known = {name: value for name, value in cosines.items() if not math.isnan(value)}
+    chosen = [name for name in selected if name in known]
+    if not chosen or len(chosen) == len(known):
+        return None
+    names = sorted(known)
+    draws = [
+        np.mean([known[name] for name in _matched_draw(names, chosen, seed + draw)])
+        for draw in range(n_draws)
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return SelectionNull(
+        mean=float(np.mean([known[name] for name in chosen])),
+        null_mean=float(np.mean(draws)),
+        null_interval=(float(low), float(high)),
+        n_draws=n_draws,
+    )
 
 
 def tensor_type(name: str) -> str:

@@ -5,15 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from interp.abilities.ability_chunks import AbilityChunks
-from interp.abilities.compatibility import (
-    check_ability,
-    check_lineage,
-    check_same_tensors,
-    check_tied,
-    check_vocabulary,
-    vocabulary_tensors,
-)
+from interp.abilities.compatibility import check_lineage
 from interp.abilities.merging import Merge
 from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import (
@@ -26,6 +18,7 @@ from interp.abilities.recipe import (
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY
+from interp.abilities.transfer_inputs import fit_inputs
 from interp.abilities.transfer_output import TransferOutput
 from interp.abilities.transfer_plan import TransferPlan
 from interp.abilities.transferred import Transferred
@@ -33,7 +26,6 @@ from interp.abilities.undo_writer import UndoMode
 from interp.abilities.weights import AbilityWeights
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity
-from interp.models.tokenizer import tokenizer_digest
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 
@@ -54,10 +46,12 @@ def transfer(
     select: Selection = "least",
     sim_support: SimilaritySupport = "mask",
     sim_absolute: bool = False,
+    types: Sequence[str] | None = None,
     seed: int = 0,
     dtype: str | None = None,
     force: bool = False,
     cast: bool = False,
+    saturate: bool = False,
     skip_embeddings: bool = False,
     undo: UndoMode = "auto",
     overwrite: bool = False,
@@ -76,9 +70,14 @@ def transfer(
     they change, for `undo`; with "auto" only the base's root where more than half do.
 
     The weights must belong to `base`, or `base` must descend from theirs by its own `interp.json`;
-    `force` adds them to anything of their shape. Raises Mismatch where models, vocabularies or tied
-    tensors do not fit or a sum overflows, CorruptFile on NaN, infinity or a truncated shard,
-    BadInput if `out` exists and not `overwrite`, Incomplete when the disk is full.
+    `force` adds them to anything of their shape. `types` restricts the abilities to tensors that
+    do one thing (q, k, v, o, gate, up, down, norm, embed, head). Token rows are matched by their
+    strings where vocabularies differ; rows of padding and of tokens that a side lacks stay as they
+    are, with `skip_embeddings` all do. `saturate` clamps sums too large for the number format.
+
+    Raises Mismatch where models, vocabularies or tied tensors do not fit or a sum overflows,
+    CorruptFile on NaN, infinity or a truncated shard, BadInput if `out` exists and not `overwrite`,
+    Incomplete when the disk is full.
     """
     out, out_format = Path(out), _format(dtype)
     check_out(out, replace=overwrite)
@@ -96,15 +95,20 @@ def transfer(
         sim_support=sim_support,
         sim_absolute=sim_absolute,
         seed=seed,
+        types=None if types is None else tuple(types),
     )
     with ExitStack() as files:
         models = [files.enter_context(Checkpoint(directory_of(ref))) for ref in (base, *languages)]
+        inputs = fit_inputs(
+            models, abilities, recipe, skip_embeddings=skip_embeddings, cast=cast, chunk=chunk
+        )
         plan = TransferPlan(
             base=models[0],
-            abilities=[AbilityChunks(one, chunk=chunk) for one in abilities],
-            languages=models[1:],
+            abilities=inputs.abilities,
+            languages=inputs.languages,
             recipe=recipe,
-            left_out=_left_out(models, abilities, recipe, skip=skip_embeddings, cast=cast),
+            left_out=inputs.left_out,
+            saturate=saturate,
         )
         identities = [model_identity(model.directory, cache=hash_cache) for model in models]
         check_lineage(models[0], identities[0], abilities, force=force)
@@ -125,6 +129,7 @@ def transfer(
             sync_every=sync_every,
         )
         written = output.write(merge, model_files)
+        null = plan.null(selected, similarity)
     return Transferred(
         path=out,
         root=written.root,
@@ -133,8 +138,12 @@ def transfer(
         selected=selected,
         similarity=similarity,
         with_weights=tuple(
-            sum(1 for count in one.counts_by_tensor().values() if count) for one in abilities
+            sum(1 for count in one.weights.counts_by_tensor().values() if count)
+            for one in inputs.abilities
         ),
+        null=null,
+        rows_left=inputs.rows_left,
+        saturated=merge.saturated.n if merge.saturated is not None else 0,
         undo=written.undo.kind,
         undo_bytes=written.undo_bytes,
     )
@@ -153,7 +162,7 @@ def _opened(weights: AbilityWeights | str | Path) -> AbilityWeights:
 
 
 def _each(value: float | Sequence[float], n: int, name: str) -> tuple[float, ...]:
-    values = tuple(value) if isinstance(value, list | tuple) else (float(value),) * n  # type: ignore
+    values = (value,) * n if isinstance(value, int | float) else tuple(value)
     if len(values) != n:
         raise BadInput(f"{len(values)} values of {name} for {n}: give one each, or one for all")
     check_finite(name, *values)
@@ -164,33 +173,6 @@ def _format(dtype: str | None) -> str | None:
     if dtype is not None and dtype not in DTYPES:
         raise BadInput(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     return None if dtype is None else DTYPES[dtype]
-
-
-def _left_out(
-    models: list[Checkpoint],
-    abilities: list[AbilityWeights],
-    recipe: TransferRecipe,
-    *,
-    skip: bool,
-    cast: bool,
-) -> frozenset[str]:
-    """Check that everything fits together; the vocabulary's tensors if they are to be skipped."""
-    base = models[0]
-    for model in models[1:]:
-        check_same_tensors(base, model, cast=cast)
-    for ability in abilities:
-        check_ability(base, ability)
-    if skip:
-        return frozenset(vocabulary_tensors(base.spans))
-    for model, mu in zip(models[1:], recipe.mu, strict=True):
-        touched = base.spans if mu else ()
-        digest = tokenizer_digest(model.directory)
-        check_vocabulary(base, digest, touched, where=str(model.directory))
-    for ability in abilities:
-        touched = [name for name, count in ability.counts_by_tensor().items() if count]
-        check_vocabulary(base, ability.base.tokenizer_digest, touched, where="the ability")
-    check_tied(base, models[1:], abilities)
-    return frozenset()
 
 
 def _exact(
@@ -227,6 +209,7 @@ def _made_by(
             for one in abilities
         ],
         "dtype": merge.dtype,
+        "saturate": merge.saturated is not None,
         "added_to": sorted(
             name for name, terms in merge.terms.items() if any((*terms.gamma, *terms.language))
         ),

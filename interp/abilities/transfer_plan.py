@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from interp.abilities.ability_chunks import AbilityChunks
 from interp.abilities.compatibility import is_float
 from interp.abilities.likeness import stream_similarity
-from interp.abilities.merging import Merge, TensorTerms
+from interp.abilities.merging import Merge, Tally, TensorTerms
 from interp.abilities.model_files import ModelFiles
 from interp.abilities.recipe import TransferRecipe
-from interp.abilities.similarity import Similarity, select_tensors
+from interp.abilities.similarity import Similarity, select_tensors, selection_null
 from interp.abilities.streaming.checkpoint import Checkpoint
+from interp.abilities.transferred import SelectionNull
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class TransferPlan:
     languages: list[Checkpoint]
     recipe: TransferRecipe
     left_out: frozenset[str]
+    saturate: bool
 
     def similarities(self, *, chunk: int, threads: int) -> tuple[dict[str, Similarity], ...]:
         """Every ability's likeness to the language weights, if the selection asks for it."""
@@ -48,6 +50,19 @@ class TransferPlan:
             if alike
             else tuple(sorted(name for name, n in ability.weights.counts_by_tensor().items() if n))
             for alike, ability in zip(similarity, self.abilities, strict=True)
+        )
+
+    def null(
+        self, selected: Sequence[Sequence[str]], similarity: Sequence[dict[str, Similarity]]
+    ) -> tuple[SelectionNull | None, ...]:
+        """For every ability what random tensors matched for size have for a mean cosine."""
+        return tuple(
+            selection_null(
+                {name: one.cosine(self.recipe.sim_support) for name, one in alike.items()},
+                names,
+                seed=self.recipe.seed,
+            )
+            for names, alike in zip(selected, similarity, strict=True)
         )
 
     def terms(self, selected: Sequence[Sequence[str]]) -> dict[str, TensorTerms]:
@@ -81,4 +96,5 @@ class TransferPlan:
             patched=patched,
             starts=files.starts,
             keeps_originals=False,
+            saturated=Tally() if self.saturate else None,
         )

@@ -26,6 +26,23 @@ class Similarity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelectionNull:
+    """The mean cosine of the selected tensors beside that of random ones matched for size.
+
+    Matched: as many of every type of tensor. The selection ranks by this very cosine, so the
+    distance says how far apart the tensors lie, not that the selection helps.
+    """
+
+    mean: float
+    """Of the selected tensors."""
+    null_mean: float
+    """Over the random draws."""
+    null_interval: tuple[float, float]
+    """Between which 95% of the draws lie."""
+    n_draws: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Transferred:
     """A model that was written, and what makes it differ from its base."""
 
@@ -43,6 +60,12 @@ class Transferred:
 
     with_weights: tuple[int, ...]
     """For every ability, how many tensors it has weights in."""
+    null: tuple[SelectionNull | None, ...]
+    """For every ability what random tensors of the same types give; None without a selection."""
+    rows_left: int
+    """Rows of the token tables that stay: padding, and tokens that another side does not have."""
+    saturated: int
+    """Sums put at the end of the number format's range."""
     undo: UndoKind
     """full: the base's bits are kept inside. base: more than half changed, so copy the base."""
     undo_bytes: int
@@ -62,6 +85,9 @@ class Transferred:
             "changed": self.changed,
             "share_changed": self.share_changed,
             "selected": [list(names) for names in self.selected],
+            "null": [one and asdict(one) for one in self.null],
+            "rows_left": self.rows_left,
+            "saturated": self.saturated,
             "undo": self.undo,
             "undo_bytes": self.undo_bytes,
             "similarity": [similarity_rows(one) for one in self.similarity],

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from interp.abilities.merging import Merge, Written, merged_words
+from interp.abilities.merging import Merge, Tally, Written, merged_words
 from interp.abilities.streaming.chunks import Chunk
 from interp.abilities.streaming.layout import ArraySpec, FileLayout, file_layout
 from interp.abilities.streaming.writer import StagedDirectory
@@ -162,7 +162,7 @@ def _bounds(merge: Merge) -> dict[str, int]:
 
 def _expected_changes(merge: Merge, bounds: dict[str, int]) -> float:
     """How many entries change, from evenly spaced pieces of every tensor."""
-    probe = replace(merge, keeps_originals=False)
+    probe = replace(merge, saturated=None if merge.saturated is None else Tally())
     total = 0.0
     for name in bounds:
         n = merge.base.span(name).n_entries

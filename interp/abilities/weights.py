@@ -18,6 +18,7 @@ from interp.results.hashing import sha256_bytes, sha256_json
 from interp.results.provenance import Provenance
 
 SCHEMA = "interp.ability/1"
+TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class AbilityWeights:
     provenance: Provenance
     data_sha256: str | None = None
     """Of the file that the arrays were read from; None if they never were in one."""
+    tokenizer: Path | None = None
+    """The base's tokenizer.json beside the file, where token tables are among the tensors."""
 
     @property
     def count(self) -> int:
@@ -118,6 +121,7 @@ class AbilityWeights:
                 base=ModelIdentity.from_json(header["base"]),
                 provenance=Provenance.from_json(header["provenance"]),
                 data_sha256=header["data_sha256"],
+                tokenizer=path / TOKENIZER if (path / TOKENIZER).is_file() else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptFile(f"the header of {path} lacks or garbles {error}") from error

@@ -58,6 +58,7 @@ def check_settings(
         "eta": scales.eta,
         "eta_rest": scales.eta,
         "mu": [1.0],
+        "types": None,
         "k2": k2,
         **(_HOW_ADDED if k2 < 1.0 else {}),
     }

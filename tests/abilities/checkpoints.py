@@ -8,13 +8,14 @@ from safetensors.torch import save_file
 
 from interp.models.weight_files import INDEX, SINGLE
 
+N_TOKENS = 11
 SHAPES = {
-    "model.embed_tokens.weight": (11, 6),
+    "model.embed_tokens.weight": (N_TOKENS, 6),
     "model.layers.0.mlp.weight": (9, 6),
     "model.layers.0.norm.weight": (6,),
     "model.layers.1.mlp.weight": (9, 6),
     "model.layers.1.norm.weight": (6,),
-    "lm_head.weight": (11, 6),
+    "lm_head.weight": (N_TOKENS, 6),
 }
 Tensors = dict[str, torch.Tensor]
 
@@ -50,7 +51,8 @@ def write_model(
     fields = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "dtype": "float32"}
     (directory / "config.json").write_text(json.dumps({**fields, **config}))
     (directory / "generation_config.json").write_text('{"max_length": 9}')
-    (directory / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {tokenizer: 0}}}))
+    vocab = {f"{tokenizer}{row}": row for row in range(N_TOKENS)}
+    (directory / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}}))
     (directory / "README.md").write_text("another model's card")
     names = list(tensors)
     if shards == 1:

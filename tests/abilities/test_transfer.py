@@ -14,6 +14,7 @@ from interp.abilities.transfer import transfer
 from interp.abilities.weights import AbilityWeights
 from interp.models.identity import model_identity
 from interp.models.weight_files import INDEX, SINGLE
+from interp.results.errors import BadInput, CorruptFile
 from interp.results.provenance import Provenance
 from tests.abilities.checkpoints import (
     SHAPES,
@@ -333,3 +334,103 @@ def test_the_weights_read_back_are_those_that_were_written(family, tmp_path):
     saved = AbilityWeights.load(loaded.save(tmp_path / "again"))
     for name in MATRICES:
         np.testing.assert_array_equal(saved.dense(name), loaded.dense(name))
+
+
+def test_an_ability_restricted_to_types_goes_into_these_and_the_language_everywhere(tmp_path):
+    shapes = {
+        f"model.layers.{layer}.{name}.weight": (4, 4)
+        for layer in range(2)
+        for name in ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
+    }
+    base = random_tensors(0, shapes=shapes)
+    ability, language = near(base, 1), near(base, 2)
+    for name, tensors in (("base", base), ("ability", ability), ("language", language)):
+        write_model(tmp_path / name, tensors)
+    weights = extract(tmp_path / "base", tmp_path / "ability", tmp_path / "w")
+    made = transfer(tmp_path / "base", weights, tmp_path / "out", types=["q", "down"])
+    assert made.with_weights == (4,)
+    for name, tensor in read_model(made.path).items():
+        assert bits(tensor) == bits((base if "k_proj" in name else ability)[name])
+    both = transfer(
+        tmp_path / "base",
+        weights,
+        tmp_path / "both",
+        language=tmp_path / "language",
+        types=["q"],
+        k2=0.5,
+        eta_rest=0.5,
+    )
+    assert len(both.selected[0]) == 1
+    assert all("q_proj" in name for name in both.selected[0])
+    with pytest.raises(BadInput, match="'norm'"):
+        transfer(tmp_path / "base", weights, tmp_path / "none", types=["norm"])
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_sums_too_large_are_put_at_the_end_of_the_range_on_request_and_counted(tmp_path, threads):
+    base = {"w.weight": torch.tensor([1.0, 60000.0, -60000.0, 2.0] * 8, dtype=torch.float16)}
+    moved = {"w.weight": torch.tensor([1.5, 65000.0, -65000.0, 2.0] * 8, dtype=torch.float16)}
+    place = write_model(tmp_path / "base", base)
+    weights = extract(place, write_model(tmp_path / "a", moved), tmp_path / "w")
+    made = transfer(
+        place,
+        weights,
+        tmp_path / "out",
+        gamma=3.0,
+        saturate=True,
+        undo="full",
+        chunk=3,
+        threads=threads,
+    )
+    assert made.saturated == 16
+    assert read_model(made.path)["w.weight"].tolist() == [2.5, 65504.0, -65504.0, 2.0] * 8
+    assert transfer(place, weights, tmp_path / "fits", saturate=True).saturated == 0
+
+
+def test_saturation_does_not_hide_an_infinity_of_the_base(tmp_path):
+    base = {"w.weight": torch.tensor([1.0, float("inf")], dtype=torch.float16)}
+    clean = {"w.weight": torch.tensor([1.0, 1.0], dtype=torch.float16)}
+    moved = {"w.weight": torch.tensor([2.0, 2.0], dtype=torch.float16)}
+    weights = extract(
+        write_model(tmp_path / "clean", clean), write_model(tmp_path / "a", moved), tmp_path / "w"
+    )
+    with pytest.raises(CorruptFile, match=r"'w\.weight' of .* is inf at entry 1"):
+        transfer(
+            write_model(tmp_path / "base", base),
+            weights,
+            tmp_path / "out",
+            saturate=True,
+            force=True,
+        )
+
+
+def test_a_selection_is_reported_beside_random_tensors_matched_for_size(tmp_path):
+    shapes = {
+        f"model.layers.{layer}.{name}.weight": (6, 6) for layer in range(8) for name in ("a", "b")
+    }
+    base = random_tensors(0, shapes=shapes)
+    for i, name in enumerate(["base", "ability", "language"]):
+        write_model(tmp_path / name, near(base, i) if i else base)
+    weights = extract(tmp_path / "base", tmp_path / "ability", tmp_path / "w")
+    nulls = {}
+    for select in ("least", "most", "random"):
+        made = transfer(
+            tmp_path / "base",
+            weights,
+            tmp_path / select,
+            language=tmp_path / "language",
+            k2=0.5,
+            select=select,
+        )
+        (nulls[select],) = made.null
+        cosines = [made.similarity[0][name].on_mask for name in made.selected[0]]
+        assert nulls[select].mean == pytest.approx(np.mean(cosines))
+        low, high = nulls[select].null_interval
+        assert low < nulls[select].null_mean < high
+    assert nulls["least"].mean < nulls["least"].null_interval[0]
+    assert nulls["most"].mean > nulls["most"].null_interval[1]
+    low, high = nulls["random"].null_interval
+    assert low <= nulls["random"].mean <= high
+    whole = transfer(tmp_path / "base", weights, tmp_path / "all", language=tmp_path / "language")
+    assert whole.null == (None,)

@@ -1,7 +1,8 @@
 """Checkpoint: the tensors of a Hugging Face directory, read a piece at a time."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from interp.abilities.arrays import STORED_AS
+from interp.abilities.row_map import RowMap
 from interp.abilities.streaming.chunks import CHUNK, Chunk, chunk_grid
 from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.errors import BadInput, CorruptFile
@@ -25,6 +27,8 @@ class Checkpoint:
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
         self.spans: dict[str, TensorSpan] = locate_tensors(self.directory)
+        self.rows: dict[str, RowMap] = {}
+        """By token table, which row stands for which of the base's; absent where all are alike."""
         self._descriptors: dict[Path, int] = {}
         self._lock = Lock()
 
@@ -45,6 +49,20 @@ class Checkpoint:
             for descriptor in self._descriptors.values():
                 os.close(descriptor)
             self._descriptors.clear()
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Call every tensor by the name that `names` has for it."""
+        self.spans = {
+            names[name]: replace(span, name=names[name]) for name, span in self.spans.items()
+        }
+
+    def alias(self, name: str, of: str) -> None:
+        """Give a tensor a second name."""
+        self.spans[name] = replace(self.spans[of], name=name)
+
+    def drop(self, name: str) -> None:
+        """Forget a tensor; its bytes stay in the file."""
+        del self.spans[name]
 
     def span(self, name: str) -> TensorSpan:
         """The place of one tensor; BadInput if the model has none of that name."""

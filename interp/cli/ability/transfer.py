@@ -73,6 +73,10 @@ def transfer(
     sim_absolute: Annotated[
         bool, typer.Option("--sim-absolute", help="Rank by the size of the cosine.")
     ] = False,
+    types: Annotated[
+        str | None,
+        typer.Option("--types", help="Only tensors of these types, as q,k,v,o,gate,up,down,norm."),
+    ] = None,
     preset: PresetOption = PresetName.maet,
     dtype: Annotated[
         DType | None, typer.Option("--dtype", help="Number format of the output; as the base.")
@@ -80,6 +84,9 @@ def transfer(
     cast: Cast = False,
     skip_embeddings: Annotated[
         bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
+    ] = False,
+    saturate: Annotated[
+        bool, typer.Option("--saturate", help="Clamp sums too large for the number format.")
     ] = False,
     undo: Annotated[
         Undo,
@@ -113,11 +120,13 @@ def transfer(
         select=select.value,
         sim_support=sim_support.value,
         sim_absolute=sim_absolute,
+        types=None if types is None else [one.strip() for one in types.split(",")],
         seed=seed,
         dtype=None if dtype is None else dtype.value,
         force=force,
         cast=cast,
         skip_embeddings=skip_embeddings,
+        saturate=saturate,
         undo=undo.value,
         hash_cache=hash_cache,
         overwrite=overwrite,
@@ -128,6 +137,16 @@ def transfer(
     print(f"{out}: {made.changed:,} of {made.n:,} entries changed ({made.share_changed:.4f})")
     for number, names in enumerate(made.selected):
         print(f"ability {number + 1}: added in {len(names)} tensors of {made.with_weights[number]}")
+        null = made.null[number]
+        if null is not None:
+            print(
+                f"  mean cosine {null.mean:.3f}; of random tensors matched for size "
+                f"{null.null_mean:.3f} ({null.null_interval[0]:.3f} to {null.null_interval[1]:.3f})"
+            )
+    if made.rows_left:
+        print(f"{made.rows_left:,} token rows left as they are: padding, or unknown to a side")
+    if made.saturated:
+        print(f"{made.saturated:,} sums put at the end of the number format's range")
     if made.undo == "full":
         print(f"undo: the changed bits are kept inside ({made.undo_bytes:,} bytes)")
     else:
