@@ -3,7 +3,7 @@
 With two random sign matrices P_out G P_in^T is, like G itself, a sum over positions, but of two
 short vectors: sum_t (P_out delta_t)(P_in x_t)^T, so G is never formed. Sketches of several maps
 are added: their products estimate the product of the whole gradients, with a standard error of
-about 1.5 / sqrt(dim) in a cosine.
+about 1.5 / sqrt(dim) in a cosine, less where the maps are no wider than the square's side.
 """
 
 import hashlib
@@ -107,8 +107,13 @@ def _projections(maps: LinearMaps, *, side: int, seed: int) -> dict[str, Project
 
 
 def _signs(side: int, width: int, generator: torch.Generator) -> Tensor:
+    """Random signs over the root of their rows; where they fit, made orthonormal columns.
+
+    Orthonormal columns keep every product within a map as it is; signs keep it on average.
+    """
     drawn = torch.randint(0, 2, (side, width), generator=generator, dtype=torch.float32)
-    return (2 * drawn - 1) / math.sqrt(side)
+    signs = (2 * drawn - 1) / math.sqrt(side)
+    return signs if width > side else torch.linalg.qr(signs).Q
 
 
 def _seed_of(seed: int, name: str) -> int:

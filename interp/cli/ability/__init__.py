@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 VERBS = (
+    "plan",
     "maet",
     "locate",
     "languages",
