@@ -161,11 +161,11 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(place, mon
 def test_pieces_that_are_safe_are_not_merged_again(place, monkeypatch):
     real, merged = stream.MergeStream._merged, []
 
-    def counting(self, chunk, facts):
+    def counting(self, chunk, base, facts):
         merged.append(chunk)
         if len(merged) == 10:
             raise Killed
-        return real(self, chunk, facts)
+        return real(self, chunk, base, facts)
 
     monkeypatch.setattr(stream.MergeStream, "_merged", counting)
     options = {"chunk": 32, "threads": 1, "sync_every": 1}

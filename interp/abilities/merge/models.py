@@ -1,7 +1,8 @@
 """Merge whole models: directories in, a whole Hugging Face directory out."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from interp.abilities.merge.identities import Identities
@@ -43,8 +44,9 @@ def merge_models(
     # Hashing the inputs takes a core as long as merging them does; it begins before torch, whose
     # import would leave a core idle.
     with Identities(directories, cache=hash_cache) as identities, ExitStack() as files:
-        from interp.abilities.merge.written import written_model
-        from interp.abilities.streaming.checkpoint import Checkpoint
+        with _no_collection():
+            from interp.abilities.merge.written import written_model
+            from interp.abilities.streaming.checkpoint import Checkpoint
 
         opened = [files.enter_context(Checkpoint(one)) for one in directories]
         return written_model(
@@ -60,3 +62,15 @@ def merge_models(
             threads=threads,
             sync_every=sync_every,
         )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Imports only add: looking for garbage meanwhile is a quarter of torch's import."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

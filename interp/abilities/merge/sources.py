@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
 import torch
+from jaxtyping import Shaped
 
 from interp.abilities.merge.method import Piece, Whole
 from interp.abilities.merge.recipe import Numerics
@@ -27,14 +29,16 @@ class MergeSources:
         wide = [torch.float32] if self.numerics == "exact" else []
         return reduce(torch.promote_types, [*formats, *wide])
 
-    def piece(self, chunk: Chunk) -> Piece:
-        """One chunk of the base and of every model."""
+    def piece(
+        self, chunk: Chunk, base_words: Shaped[np.ndarray, " entries"] | None = None
+    ) -> Piece:
+        """One chunk of the base, whose bits may be given, and of every model."""
         dtype = self.dtype(chunk.name)
+        words = [self.base.words(chunk) if base_words is None else base_words]
+        words += [model.words(chunk) for model in self.models]
         base, *models = (
-            torch.from_numpy(model.words(chunk))
-            .view(FLOATS[model.span(chunk.name).dtype])
-            .to(dtype)
-            for model in (self.base, *self.models)
+            torch.from_numpy(one).view(FLOATS[model.span(chunk.name).dtype]).to(dtype)
+            for one, model in zip(words, (self.base, *self.models), strict=True)
         )
         files = [str(model.span(chunk.name).file) for model in (self.base, *self.models)]
         return Piece(chunk, base, tuple(models), tuple(files))

@@ -94,7 +94,7 @@ class MergeStream:
         if held is not None:
             words = np.frombuffer(held, dtype=STORED_AS[out_dtype])
         elif self._is_merged(chunk.name):
-            words = self._merged(chunk, facts)
+            words = self._merged(chunk, base, facts)
         else:
             words = self._in_format(chunk, base)
         content = words.data.cast("B")
@@ -108,8 +108,8 @@ class MergeStream:
         dtype, out_dtype = self.sources.base.span(chunk.name).dtype, self.out_dtype(chunk.name)
         return base if dtype == out_dtype else to_words(to_numbers(base, dtype), out_dtype)
 
-    def _merged(self, chunk: Chunk, facts: Any) -> np.ndarray:
-        piece = self.sources.piece(chunk)
+    def _merged(self, chunk: Chunk, base: np.ndarray, facts: Any) -> np.ndarray:
+        piece = self.sources.piece(chunk, base)
         if self.method.hides:
             check_finite(piece)
         merged = self.method.merge(piece, self.recipe, facts)
