@@ -41,7 +41,7 @@ def languages(
 ) -> None:
     """Find the neurons that are on for few languages, and what each language loses without them.
 
-    Writes OUT/finding, and a mask of each language's neurons in OUT/masks/LANGUAGE.
+    Writes the finding, and a mask of each language's neurons in OUT/masks/LANGUAGE.
 
     Example: interp ability languages polyglot --text A=a.txt --text B=b.txt --out languages
     """
@@ -61,7 +61,7 @@ def languages(
         device=device,
     )
     with atomic_directory(out, replace=overwrite) as directory:
-        found.finding.save(directory / "finding")
+        found.finding.save(directory, overwrite=True)
         for name, mask in found.masks.items():
             mask.save(directory / "masks" / name)
     if json:

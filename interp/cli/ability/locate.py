@@ -216,4 +216,11 @@ def _report_lines(report: dict[str, Any], things: str) -> list[str]:
             f"  shared with the largest weights: {by_size['shared']:,} {things} "
             f"(chance {by_size['expected']:,.1f}, p {by_size['stratified']['p_more']:.2g})"
         )
+    if gates := report.get("gates"):
+        lines.append(
+            f"  gates closed {gates['sparsity_reached']:.3f}, {gates['sparsity_asked']:.3f} asked; "
+            f"loss with the others taken out {gates['loss_kept']:.3f} nats, random {things} "
+            f"{gates['loss_random_mean']:.3f} (p {gates['p_value']:.2g}), "
+            f"whole model {gates['loss_whole']:.3f}"
+        )
     return lines
