@@ -1,23 +1,41 @@
 """Training with a mask: only the chosen entries move, every other bit stays as it was."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.mask import NeuronMask
 from interp.abilities.packed_entries import PackedEntries
+from interp.abilities.processes import (
+    check_parts,
+    join_processes,
+    next_token_loss_over,
+    own_part,
+    place_of,
+    started_together,
+    summed,
+    together,
+)
 from interp.abilities.recipe import check_finite
 from interp.models.examples import TrainingExamples, read_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.trainable import TrainableModel, read_trainable, write_trained
-from interp.models.training import TrainingBatch, adamw, shuffled_training_batches, train
+from interp.models.training import (
+    TrainingBatch,
+    adamw,
+    next_token_loss,
+    shuffled_training_batches,
+    train,
+)
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
@@ -67,20 +85,44 @@ def train_ability(
 ) -> Path:
     """A Hugging Face directory in float32: `base` trained on `examples`, a jsonl file.
 
-    With a mask only its entries move, and every other entry is, as a number, the base's. Raises
-    Mismatch if the mask was made for another model, BadInput if `out` exists.
+    With a mask only its entries move, and every other entry is, as a number, the base's. Started
+    by `accelerate launch` or `torchrun`, the processes share the examples of every batch, and one
+    writes. Raises Mismatch if the mask was made for another model, BadInput if `out` exists.
     """
     recipe = recipe or TrainingRecipe()
     directory, examples, out = directory_of(base), Path(examples), Path(out)
     check_out(out, replace=overwrite)
     if mask is not None:
         check_mask(mask, directory)
-    trained = read_trainable(directory, device=device)
+    processes = join_processes(device) if started_together() else None
+    place = device if processes is None else place_of(processes, device)
+    trained = read_trainable(directory, device=place)
     data = read_examples(examples, trained.tokenizer())
     entries = "" if mask is None else f" {mask.count:,} entries"
     what = f"training{entries} on {examples.stem}"
-    with progress(what, total=recipe.steps, unit="steps") as advance:
-        train_model(trained, data, mask=mask, recipe=recipe, on_progress=advance)
+    first = processes is None or processes.is_main_process
+    shown = progress(what, total=recipe.steps, unit="steps") if first else nullcontext()
+    with shown as advance:
+        train_model(
+            trained, data, mask=mask, recipe=recipe, processes=processes, on_progress=advance
+        )
+    if first:
+        _write(trained, out, data, mask, recipe, overwrite=overwrite)
+    if processes is not None:
+        processes.wait_for_everyone()
+    return out
+
+
+def _write(
+    trained: TrainableModel,
+    out: Path,
+    data: TrainingExamples,
+    mask: NeuronMask | None,
+    recipe: TrainingRecipe,
+    *,
+    overwrite: bool,
+) -> None:
+    directory = trained.directory
     made_from = model_identity(directory).root
     provenance = Provenance.collect(
         "interp ability train",
@@ -97,7 +139,6 @@ def train_ability(
             recipe=settings,
             provenance=provenance,
         ).save(written)
-    return out
 
 
 def check_mask(mask: NeuronMask, directory: Path) -> None:
@@ -116,9 +157,14 @@ def train_model(
     *,
     mask: NeuronMask | None = None,
     recipe: TrainingRecipe,
+    processes: Accelerator | None = None,
     on_progress: Callable[..., None] | None = None,
 ) -> Float[np.ndarray, " steps"]:
-    """Train a model in place, all of it or a mask's entries; the loss of every step, in nats."""
+    """Train a model in place, all of it or a mask's entries; the loss of every step, in nats.
+
+    Several `processes` must call it with the same arguments and end with the same weights; each
+    computes its part of every batch.
+    """
     frozen = trained.embeddings if recipe.freeze_embeddings else frozenset()
     free = {name: p for name, p in trained.parameters.items() if name not in frozen}
     for name, parameter in trained.parameters.items():
@@ -127,18 +173,21 @@ def train_model(
     batches = shuffled_training_batches(
         examples.tokens, examples.target, batch_size=recipe.batch_size, generator=generator
     )
-    if mask is not None:
-        entries = PackedEntries(free, dense_masks(mask, trained))
+    entries = PackedEntries(free, None if mask is None else dense_masks(mask, trained))
+    if processes is None or processes.num_processes == 1:
         return train_entries(trained.model, entries, batches, recipe, on_progress=on_progress)
-    return train(
-        trained.model,
-        batches,
-        steps=recipe.steps,
-        optimizer=adamw(list(free.values()), lr=recipe.lr, weight_decay=recipe.weight_decay),
-        warmup=recipe.warmup,
-        clip_norm=recipe.clip_norm,
-        on_progress=on_progress,
-    )
+    check_parts(recipe.batch_size, processes)
+    with together(processes, trained.model) as model:
+        losses = train_entries(
+            model,
+            entries,
+            (own_part(batch, processes) for batch in batches),
+            recipe,
+            loss_of=next_token_loss_over(processes),
+            on_progress=on_progress,
+        )
+    of_all = summed(processes, torch.from_numpy(losses).float().to(processes.device))
+    return (of_all / processes.num_processes).cpu().double().numpy()
 
 
 def train_entries(
@@ -147,6 +196,7 @@ def train_entries(
     batches: Iterator[TrainingBatch],
     recipe: TrainingRecipe,
     *,
+    loss_of: Callable[[nn.Module, TrainingBatch], Float[Tensor, ""]] = next_token_loss,
     on_progress: Callable[..., None] | None = None,
 ) -> Float[np.ndarray, " steps"]:
     """Train the packed entries of `model` in place; the loss of every step, in nats.
@@ -162,6 +212,7 @@ def train_entries(
         optimizer=adamw(chosen, lr=recipe.lr, weight_decay=recipe.weight_decay),
         warmup=recipe.warmup,
         clip_norm=recipe.clip_norm,
+        loss_of=loss_of,
         before_step=entries.gather,
         after_step=entries.scatter,
         on_progress=on_progress,

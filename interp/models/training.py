@@ -86,6 +86,7 @@ def train(
     warmup: int = 30,
     accumulate: int = 1,
     clip_norm: float | None = None,
+    loss_of: Callable[[nn.Module, TrainingBatch], Float[Tensor, ""]] = next_token_loss,
     before_step: Callable[[], None] | None = None,
     after_step: Callable[[], None] | None = None,
     on_progress: Callable[..., None] | None = None,
@@ -109,7 +110,7 @@ def train(
         for _ in range(accumulate):
             batch = next(batches)
             moved = TrainingBatch(batch.tokens.to(device), batch.target.to(device))
-            loss = next_token_loss(model, moved) / accumulate
+            loss = loss_of(model, moved) / accumulate
             if loss.requires_grad:
                 loss.backward()
             losses[step] += loss.detach()

@@ -24,9 +24,9 @@ from interp.abilities.allo.pairs import (
     encode_pairs,
     read_pairs,
 )
-from interp.abilities.allo.processes import join_processes
 from interp.abilities.allo.stages import PRESETS, AlloRecipe, StageRecipe
 from interp.abilities.allo.train import run_stage
+from interp.abilities.processes import join_processes
 
 __all__ = [
     "PRESETS",

@@ -5,14 +5,14 @@ from pathlib import Path
 from interp.abilities.allo.alignment import Alignment
 from interp.abilities.allo.change_mask import change_locator
 from interp.abilities.allo.objectives import objective_of
-from interp.abilities.allo.pairs import WEIGHTS, encode_pairs, read_pairs
-from interp.abilities.allo.processes import join_processes, place_of
+from interp.abilities.allo.pairs import encode_pairs, read_pairs
 from interp.abilities.allo.sequence import StageRunner
 from interp.abilities.allo.stages import PRESETS, STAGES, AlloRecipe
 from interp.abilities.allo.unfinished import Unfinished
 from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.mask import NeuronMask
 from interp.abilities.masked_training import check_mask
+from interp.abilities.processes import join_processes, place_of
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.trainable import read_trainable, write_trained
@@ -29,7 +29,6 @@ def align(
     *,
     recipe: AlloRecipe | None = None,
     mask: NeuronMask | None = None,
-    weights: str = WEIGHTS,
     device: str = "cpu",
     mixed_precision: str | None = None,
     checkpoint_every: int = 100,
@@ -54,7 +53,8 @@ def align(
     if mask is not None:
         check_mask(mask, directory)
     trained = read_trainable(directory, device=place_of(processes, device))
-    data = encode_pairs(read_pairs(pairs, weights=weights), trained.tokenizer())
+    given = read_pairs(pairs, weights=recipe.weights)
+    data = encode_pairs(given, trained.tokenizer())
     identity = model_identity(directory)
     plan = {
         "base": identity.root,
@@ -73,6 +73,8 @@ def align(
     result = Alignment(
         path=out,
         stages=tuple(stages),
+        n_pairs=len(given),
+        n_weighted=sum(pair.rejected_weights is not None for pair in given),
         n_entries=sum(values.numel() for values in start.values()),
         moved=sum(int((p.cpu() != start[name]).sum()) for name, p in trained.parameters.items()),
     )

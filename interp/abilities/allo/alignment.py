@@ -1,7 +1,7 @@
 """Alignment: what an alignment did, stage by stage, as written beside the model."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ class Alignment:
     """Entries of the model in all."""
     moved: int
     """Entries whose value is another than the base's."""
+    n_pairs: int
+    n_weighted: int
+    """Pairs with token weights of their own; forgetting weighs the tokens of the others 1."""
 
     @property
     def steps(self) -> int:
@@ -53,9 +56,13 @@ class Alignment:
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        whole = {k: v for k, v in asdict(self).items() if k in ("n_entries", "moved")}
-        stages = [stage.to_json() for stage in self.stages]
-        return {"path": str(self.path), "steps": self.steps, **whole, "stages": stages}
+        counts = ("n_entries", "moved", "n_pairs", "n_weighted")
+        return {
+            "path": str(self.path),
+            "steps": self.steps,
+            **{name: getattr(self, name) for name in counts},
+            "stages": [stage.to_json() for stage in self.stages],
+        }
 
     def write_log(self, directory: Path) -> Path:
         """Write `alignment.jsonl`: stage, step and loss of every update, a line each."""

@@ -32,6 +32,7 @@ def change_mask(
     those that moved least. `settings` say how the model was warmed up.
     """
     ranks = change_locator(locator)
+    assert ranks.score is not None
     after = {name: warmed.parameters[name].detach().to(start[name].device) for name in start}
     scores = {
         name: ranks.score(TensorEvidence(base=before, trained=after[name]))
@@ -60,7 +61,7 @@ def change_mask(
 def change_locator(name: str) -> Locator:
     """The locator of this name. Raises BadInput unless it ranks by a change alone."""
     locator = locator_named(name)
-    if not locator.needs <= {"change"}:
+    if locator.score is None or not locator.needs <= {"change"}:
         raise BadInput(
             f"locator {name!r} needs more than a warm-up's change: choose change, bottom or "
             "allo_released, or give a mask"

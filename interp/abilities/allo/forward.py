@@ -43,7 +43,9 @@ def stage_batch(
             answer=answers.answer[rows, :end].to(place),
             weights=answers.weights[rows, :end].to(place),
         )
-    weighted = {side: int(pairs.side(side).weights[update].count_nonzero()) for side in sides}
+    weighted: dict[Side, int] = {
+        side: int(pairs.side(side).weights[update].count_nonzero()) for side in sides
+    }
     ends = (pairs.chosen.answer[update] | pairs.rejected.answer[update]).any(0)
     return StageBatch(
         sides=batches,

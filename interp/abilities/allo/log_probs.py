@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interp.abilities.allo.pairs import EncodedPairs, Side
+from interp.abilities.processes import summed
 
 
 class ReferenceLogProbs(NamedTuple):
@@ -68,9 +69,7 @@ def reference_log_probs(
             given[side][rows, : tokens.shape[1]] = found.cpu()
         if accelerator is not None and world > 1:
             # Every pair was computed by one process and is 0 on the others: the sum is exact.
-            whole = accelerator.reduce(given[side].to(accelerator.device), reduction="sum")
-            assert isinstance(whole, Tensor)
-            given[side] = whole.cpu()
+            given[side] = summed(accelerator, given[side].to(accelerator.device)).cpu()
     return ReferenceLogProbs(given["chosen"], given["rejected"])
 
 

@@ -72,7 +72,8 @@ class EncodedPairs:
 def read_pairs(path: str | Path, *, weights: str = WEIGHTS) -> list[PreferencePair]:
     """The pairs of a jsonl file with the fields prompt, chosen, rejected and perhaps `weights`.
 
-    Raises BadInput naming the line that lacks one, or whose answers are the same.
+    Raises BadInput naming the line that lacks one, or whose answers are the same, and where the
+    column of weights is named and no line has it.
     """
     path = Path(path)
     if not path.is_file():
@@ -85,6 +86,8 @@ def read_pairs(path: str | Path, *, weights: str = WEIGHTS) -> list[PreferencePa
         ]
     if not pairs:
         raise BadInput(f"{path} is empty: expected lines with prompt, chosen and rejected")
+    if weights != WEIGHTS and all(pair.rejected_weights is None for pair in pairs):
+        raise BadInput(f"{path} has no column {weights!r}: `interp ability reward` writes weights")
     return pairs
 
 
@@ -156,7 +159,7 @@ def _weights(row: Mapping[str, Any], column: str, where: str) -> tuple[float, ..
     given = row.get(column)
     if given is None:
         return None
-    numbers = given if isinstance(given, list) else [None]
+    numbers: list[Any] = given if isinstance(given, list) else [None]
     if not all(type(w) in (int, float) and math.isfinite(w) and w >= 0 for w in numbers):
         raise BadInput(f"{where}: {column} is not a list of numbers from 0 up, one a token")
     return tuple(float(w) for w in numbers)

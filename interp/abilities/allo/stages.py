@@ -79,6 +79,8 @@ class AlloRecipe:
     stages: tuple[StageRecipe, ...]
     locator: str = "change"
     """How entries are ranked once the warm-up is done; any that needs no more than its change."""
+    weights: str = "rejected_weights"
+    """The column of the pairs with a number for every token of the rejected answer."""
 
     def __post_init__(self) -> None:
         names = [stage.stage for stage in self.stages]
@@ -107,13 +109,15 @@ class AlloRecipe:
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {"locator": self.locator, "stages": [asdict(stage) for stage in self.stages]}
+        stages = [asdict(stage) for stage in self.stages]
+        return {"locator": self.locator, "weights": self.weights, "stages": stages}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "AlloRecipe":
         """The inverse of `to_json`."""
         return cls(
             locator=content["locator"],
+            weights=content["weights"],
             stages=tuple(StageRecipe(**stage) for stage in content["stages"]),
         )
 
@@ -136,17 +140,19 @@ PRESETS = {
             _WARMUP,
             _FORGET,
             replace(_LEARN, share=0.05, count_from="padded"),
-            replace(_DPO),
+            _DPO,
         ),
         locator="allo_released",
+        weights="rejected_probabilities",
     ),
 }
 """Rates, batches and warm-ups of ALLO's code (2406.12606), for models of billions of entries.
 
 text: exact shares of entries, 5% to forget and 10% to learn (our choice: the paper's two values
-are not in its code), epsilon of the answer's own tokens. released: the code's 5% with its own
-threshold, epsilon of the padded length. `dpo` stands in both for comparison: give the stages to
-run by `only`.
+are not in its code), epsilon of the answer's own tokens, weights on tokens that a rewriting model
+would not keep. released: the code's 5% with its own threshold, epsilon of the padded length, and
+as weights the probabilities that a token is kept, which is the opposite. `dpo` stands in both for
+comparison: give the stages to run by `only`.
 """
 STAGES = ("warmup", "forget", "learn")
 """What an alignment runs unless told otherwise."""

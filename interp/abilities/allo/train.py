@@ -1,7 +1,7 @@
 """Run one stage of an alignment: the model's chosen entries move, every other bit stays."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,13 @@ from interp.abilities.allo.forward import stage_batch
 from interp.abilities.allo.log_probs import ReferenceLogProbs, reference_log_probs
 from interp.abilities.allo.objectives import Objective, objective_of
 from interp.abilities.allo.pairs import EncodedPairs
-from interp.abilities.allo.processes import join_processes
 from interp.abilities.allo.stages import StageRecipe
 from interp.abilities.mask import NeuronMask
 from interp.abilities.masked_training import dense_masks
 from interp.abilities.packed_entries import PackedEntries
+from interp.abilities.processes import check_parts, join_processes, summed, together
 from interp.models.trainable import TrainableModel
 from interp.models.training import adamw, warmup_cosine
-from interp.results.errors import BadInput
 
 
 def run_stage(
@@ -47,11 +46,7 @@ def run_stage(
     """
     objective = objective or objective_of(recipe.stage)
     processes = processes or join_processes(trained.model.device.type)
-    if recipe.batch_size < processes.num_processes * recipe.accumulate:
-        raise BadInput(
-            f"{recipe.stage}: {recipe.batch_size} pairs an update cannot be cut in "
-            f"{recipe.accumulate} pieces for each of {processes.num_processes} processes"
-        )
+    check_parts(recipe.batch_size, processes, pieces=recipe.accumulate)
     entries = chosen_entries(trained, recipe, mask)
     steps = recipe.steps_for(len(pairs))
     of_finished = None if state is None else state.finished(entries, steps)
@@ -68,7 +63,7 @@ def run_stage(
     done, losses = state.load(entries, optimizer, steps) if state else (0, torch.zeros(steps))
     # What was summed over the processes before is carried on by one of them.
     losses = losses.to(trained.model.device) * processes.is_main_process
-    with _together(processes, trained.model) as model:
+    with together(processes, trained.model) as model:
         run = _Run(model, entries, optimizer, processes, objective, recipe)
         for step in range(done, steps):
             share = warmup_cosine(step, steps=steps, warmup=recipe.rising_steps(steps))
@@ -79,7 +74,7 @@ def run_stage(
                 _put_down(run, state, losses, done=step + 1)
             if on_progress is not None:
                 on_progress(1)
-    return _summed(processes, losses).cpu().numpy().astype(np.float64)
+    return summed(processes, losses).cpu().numpy().astype(np.float64)
 
 
 def chosen_entries(
@@ -101,17 +96,6 @@ class _Run:
     processes: Accelerator
     objective: Objective
     recipe: StageRecipe
-
-
-@contextmanager
-def _together(processes: Accelerator, model: nn.Module) -> Iterator[nn.Module]:
-    """The model as the processes train it, without dropout; put back as it was at the end."""
-    model.eval()
-    try:
-        yield processes.prepare_model(model, device_placement=False)
-    finally:
-        processes.unwrap_model(model, keep_fp32_wrapper=False)
-        processes.free_memory()
 
 
 def _update(
@@ -150,16 +134,8 @@ def _update(
 
 def _put_down(run: _Run, state: StageState, losses: Tensor, *, done: int) -> None:
     """Write the state on one process while the others wait."""
-    summed = _summed(run.processes, losses)
+    total = summed(run.processes, losses)
     if run.processes.is_main_process:
         finished = done == len(losses)
-        state.save(run.entries, run.optimizer, step=done, losses=summed, finished=finished)
+        state.save(run.entries, run.optimizer, step=done, losses=total, finished=finished)
     run.processes.wait_for_everyone()
-
-
-def _summed(processes: Accelerator, losses: Float[Tensor, " steps"]) -> Float[Tensor, " steps"]:
-    if processes.num_processes == 1:
-        return losses
-    summed = processes.reduce(losses.clone(), reduction="sum")
-    assert isinstance(summed, Tensor)
-    return summed

@@ -79,8 +79,9 @@ def align(
         Select | None, typer.Option("--select", help="Those that fell most, or least.")
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="Column with a number a token of the rejected answer.")
-    ] = "rejected_weights",
+        str | None,
+        typer.Option("--weights", help="Column with a number a token of the rejected answer."),
+    ] = None,
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", help="Decoupled decay of the moved entries.")
     ] = None,
@@ -119,17 +120,18 @@ def align(
 
     On two processes: torchrun --nproc-per-node 2 -m interp.cli.app ability align ...
     """
-    from accelerate import PartialState
-
     from interp.abilities.allo.align import align as align_directories
     from interp.abilities.allo.stages import PRESETS, STAGES
     from interp.abilities.mask import NeuronMask
+    from interp.abilities.processes import is_first_process
 
     chosen = None if mask is None else NeuronMask.load(mask)
     usual = STAGES if chosen is None else STAGES[1:]
     recipe = PRESETS[preset].only(*(usual if stages is None else stages.split(",")))
     if locator is not None:
         recipe = replace(recipe, locator=locator)
+    if weights is not None:
+        recipe = replace(recipe, weights=weights)
     recipe = _with_settings(
         recipe,
         batch_size=batch_size,
@@ -151,14 +153,13 @@ def align(
         out,
         recipe=recipe,
         mask=chosen,
-        weights=weights,
         device=device,
         mixed_precision=mixed_precision and mixed_precision.value,
         checkpoint_every=checkpoint_every,
         resume=resume,
         overwrite=overwrite,
     )
-    if not PartialState().is_main_process:
+    if not is_first_process():
         return
     if json:
         print_json(result.to_json())
@@ -210,6 +211,12 @@ def _text(result: "Alignment") -> str:
             f"  {stage.stage}: {shown['steps']:,} steps on {stage.pairs_seen:,} pairs, "
             f"{stage.entries:,} entries free, loss {shown['first_loss']:.4f} to "
             f"{shown['last_loss']:.4f}"
+        )
+    forgets = any(stage.stage == "forget" for stage in result.stages)
+    if forgets and result.n_weighted < result.n_pairs:
+        lines.append(
+            f"  {result.n_pairs - result.n_weighted:,} of {result.n_pairs:,} pairs have no token "
+            "weights: forgetting weighs every token of their rejected answers 1"
         )
     lines.append(f"  {result.steps:,} steps in all: a fair comparison gives plain DPO as many")
     return "\n".join(lines)

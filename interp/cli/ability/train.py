@@ -37,9 +37,12 @@ def train(
     """Train a model on an ability, all of it or only a mask's entries; writes a model directory.
 
     Example: interp ability train polyglot ability.jsonl --mask masks/located --out models/ability
+
+    On two processes: torchrun --nproc-per-node 2 -m interp.cli.app ability train ...
     """
     from interp.abilities.mask import NeuronMask
     from interp.abilities.masked_training import TrainingRecipe, train_ability
+    from interp.abilities.processes import is_first_process
 
     recipe = TrainingRecipe(
         steps=steps,
@@ -55,6 +58,8 @@ def train(
     train_ability(
         base, examples, out, mask=chosen, recipe=recipe, device=device, overwrite=overwrite
     )
+    if not is_first_process():
+        return
     trained = "all" if chosen is None else f"{chosen.count:,} entries of {chosen.base.n:,}"
     if json:
         count = None if chosen is None else chosen.count

@@ -34,7 +34,11 @@ def write_pairs(path: Path, *, n: int = 24, seed: int = 0) -> Path:
     """The same as a jsonl file."""
     rows = []
     for pair in some_pairs(n, seed=seed):
-        row = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+        row: dict[str, object] = {
+            "prompt": pair.prompt,
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+        }
         if pair.rejected_weights is not None:
             row["rejected_weights"] = list(pair.rejected_weights)
         rows.append(json.dumps(row))

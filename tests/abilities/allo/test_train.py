@@ -13,10 +13,10 @@ from interp.abilities.allo.log_probs import answer_log_probs, reference_log_prob
 from interp.abilities.allo.losses import dpo_loss
 from interp.abilities.allo.objectives import objective_of
 from interp.abilities.allo.pairs import EncodedPairs, encode_pairs
-from interp.abilities.allo.processes import join_processes
 from interp.abilities.allo.stages import StageRecipe
 from interp.abilities.allo.train import run_stage
 from interp.abilities.mask import NeuronMask
+from interp.abilities.processes import join_processes
 from interp.models.identity import model_identity
 from interp.models.trainable import TrainableModel, read_trainable
 from interp.models.training import warmup_cosine
