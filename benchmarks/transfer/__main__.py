@@ -109,9 +109,9 @@ def main() -> None:
     benchmark.say_settings(seeds=list(seeds), search=asked.search, cache=asked.cache)
     jobs: list[tuple[int, str, str]] = [(seed, *TABLE) for seed in seeds]
     if asked.search:
-        jobs += [(seed, *group) for group in SEARCHES for seed in seeds]
+        jobs += [(seed, rule, group) for rule, group in SEARCHES for seed in seeds]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        done = list(pool.map(lambda job: figures_of(*job, asked.cache), jobs))
+        done = list(pool.map(lambda job: figures_of(job[0], job[1], job[2], asked.cache), jobs))
     found = dict(zip(jobs, done, strict=True))
     runs = [found[seed, *TABLE] for seed in seeds]
     for part in (report.table, report.curves):

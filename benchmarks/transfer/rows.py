@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from benchmarks.transfer.donors import RATES, Donors, MaskOrder
 from interp.abilities.ablations import Materials, Trained, maet_methods, plain_addition
 from interp.abilities.comparator import Scales
 from interp.abilities.contestants import Contestant, addition, in_tensors, likenesses, transfer
+from interp.abilities.merge.ties import ties_tensor
 from interp.abilities.parts import Parts, Weights, less, parts_between
 from interp.abilities.sweep import Method, Variant, scale_grid
 from interp.abilities.tensor_roles import tensor_role
@@ -28,6 +30,8 @@ SEARCHED = (
 KEPT_LAYERS = (2, 3)
 """Of four, within each type of matrix, in the size-matched comparison of selection rules."""
 RANDOM_DRAWS = 3
+DENSITIES = (0.2, 0.5, 0.8, 1.0)
+"""Shares of each difference that TIES is tried at."""
 
 
 def materials(donors: Donors, *, random: bool = True) -> Materials:
@@ -50,6 +54,7 @@ def tuned_methods(donors: Donors) -> list[Method]:
         *maet_methods(materials(donors)),
         _vectors_of("continued", "continued training's vector", donors, donors.continued),
         _vectors_of("replayed", "the same with replay", donors, donors.replayed),
+        _ties(donors),
     ]
 
 
@@ -141,6 +146,25 @@ def _vectors_of(
         scales = scale_grid(N_SETTINGS // len(RATES))
         variants.append(Variant(contestant=made, scales=scales, settings={"trained": f"{lr:g}"}))
     return Method(key=key, title=title, variants=tuple(variants))
+
+
+def _ties(donors: Donors) -> Method:
+    """TIES (2306.01708) of both vectors, trimmed to each of DENSITIES."""
+    variants = []
+    for lr, density in product(RATES, DENSITIES):
+        ability = donors.ability(lr)
+
+        def tensor(
+            name: str, scales: Scales, ability: Weights = ability, density: float = density
+        ) -> Float[Tensor, "..."]:
+            models = (ability[name], donors.language[name])
+            return ties_tensor(donors.base[name], models, scales, density)
+
+        made = Contestant(key="ties", title="TIES", tensor=tensor)
+        scales = scale_grid(N_SETTINGS // (len(RATES) * len(DENSITIES)))
+        settings = {"trained": f"{lr:g}", "density": density}
+        variants.append(Variant(contestant=made, scales=scales, settings=settings))
+    return Method(key="ties", title="TIES", variants=tuple(variants))
 
 
 def _layers_kept(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.abilities.comparator import Scales
-from interp.abilities.comparators import comparators
+from interp.abilities.comparators import asked_comparators
 from interp.abilities.contestants import Contestant, comparison_with, transfer
 from interp.abilities.parts import Weights, parts_of
 from interp.abilities.recipe import check_finite, check_share_of_tensors
@@ -45,6 +45,8 @@ class Candidates:
     """Trained as the ability model, on general data: for the plain analogy."""
     ceiling: str | Path | None = None
     """Trained on the ability in the target languages."""
+    comparators: Sequence[str] = ()
+    """Names of comparators to show beside the standard ones."""
     transferred: str | Path | None = None
     """The transfer as `transfer` wrote it, with the scales that are chosen; without it the merge
     is made in memory."""
@@ -195,10 +197,9 @@ class Bench:
             for key, title, weights in given
             if weights is not None
         ]
-        known = comparators()
         others = [
-            comparison_with(known[name], base=self.trial.base, others=self._models)
-            for name in ("task_arithmetic", *sorted(known.keys() - {"task_arithmetic"}))
-            if known[name].standard and known[name].needs <= self._models.keys()
+            comparison_with(comparator, base=self.trial.base, others=self._models)
+            for comparator in asked_comparators(self._candidates.comparators)
+            if comparator.needs <= self._models.keys()
         ]
         return [*transfers, *others]

@@ -52,6 +52,10 @@ def verify(
     transferred: Annotated[
         str | None, typer.Option("--transferred", help="The transfer as `transfer` wrote it.")
     ] = None,
+    comparators: Annotated[
+        str | None,
+        typer.Option("--comparators", help="More ways to merge: ties, dare_ties, slerp, ..."),
+    ] = None,
     gammas: Annotated[
         str | None, typer.Option("--gammas", help="Scales of the ability to choose from.")
     ] = None,
@@ -124,6 +128,7 @@ def verify(
             control=control,
             ceiling=ceiling,
             transferred=transferred,
+            comparators=_names(comparators),
         ),
         items,
         ability_task=task,
@@ -161,3 +166,7 @@ def _numbers(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(float(number) for number in text.split(","))
     except ValueError as error:
         raise BadInput(f"{text!r} are not numbers with commas between them") from error
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(name.strip() for name in text.split(","))
