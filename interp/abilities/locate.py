@@ -16,7 +16,7 @@ from interp.abilities.mask_report import agreement, with_supports
 from interp.abilities.masked_training import TrainingRecipe
 from interp.abilities.overlap import overlap
 from interp.abilities.random_mask import locating_provenance
-from interp.abilities.ranking import EntryRanking, Sources, UnitRanking, tensors_ranked
+from interp.abilities.ranking import EntryRanking, Sources, UnitRanking, ranking_of, tensors_ranked
 from interp.abilities.selection import Scope, Selection, select
 from interp.abilities.streaming.change import absolute_change, excess_change
 from interp.abilities.streaming.checkpoint import Checkpoint
@@ -27,7 +27,7 @@ from interp.abilities.units import KINDS, layout_of
 from interp.models.examples import TrainingExamples, read_examples
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity
-from interp.models.trainable import TrainableModel, read_trainable
+from interp.models.trainable import read_trainable
 from interp.results.errors import BadInput, Mismatch, Unsupported
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -74,71 +74,37 @@ def locate(
     chosen = locator_named(locator)
     check_request(level=level, share=share)
     check_level(chosen, level)
-    directory = directory_of(base)
-    trained = read_trainable(directory, device=device)
+    trained = read_trainable(directory_of(base), device=device)
     tokenizer = trained.tokenizer()
-    texts = {n: read_examples(Path(p), tokenizer) for n, p in (languages or {}).items()}
-    data = _examples(examples, texts, language, tokenizer)
-    of_general = None if general is None else read_examples(Path(general), tokenizer)
-    recipe = replace(training, freeze_embeddings=not rank_embeddings)
     sources = Sources(
-        trained=trained, general=of_general, languages=texts, language=language, recipe=recipe
+        trained=trained,
+        general=None if general is None else read_examples(Path(general), tokenizer),
+        languages={n: read_examples(Path(p), tokenizer) for n, p in (languages or {}).items()},
+        language=language,
+        recipe=replace(training, freeze_embeddings=not rank_embeddings),
     )
-    settings: dict[str, Any] = {
-        "locator": locator,
-        "share": share,
-        "scope": scope,
-        "rank_embeddings": rank_embeddings,
-        "training": asdict(recipe),
-        "examples": data.hash,
-        "general": None if of_general is None else of_general.hash,
-    }
-    ranking: EntryRanking | UnitRanking
-    if level == "entry":
-        names = _entries_ranked(trained, rank_embeddings)
-        ranking = EntryRanking(
-            locator=chosen, sources=sources, names=names, share=share, scope=scope
-        )
-    else:
-        layout, known = layout_of(directory), set(trained.parameters)
-        settings |= {"level": level, "unit_score": unit_score, "kv": kv}
-        ranking = UnitRanking(
-            locator=chosen,
-            sources=sources,
-            layout=layout,
-            kind=level,
-            names=tensors_ranked(layout, level, with_groups=rank_embeddings, known=known),
-            share=share,
-            scope=scope,
-            how=unit_score,
-            kv=kv,
-        )
-    if texts:
-        settings["languages"] = {name: text.hash for name, text in texts.items()}
-        settings["language"] = language
+    data = _examples(examples, sources.languages, language, tokenizer)
+    ranking = ranking_of(
+        chosen,
+        sources,
+        level=level,
+        share=share,
+        scope=scope,
+        rank_embeddings=rank_embeddings,
+        how=unit_score,
+        kv=kv,
+    )
     halved = split_halves and bool(chosen.needs & _DATA)
-    scores = _scores(ranking, [data, *(data.halves() if halved else ())], recipe)
-    identity = model_identity(directory)
+    scores = _scores(ranking, [data, *(data.halves() if halved else ())], sources.recipe)
+    settings = _settings(ranking, data, rank_embeddings=rank_embeddings)
+    identity = model_identity(trained.directory)
     mask = mask_of(
         ranking.choose(scores[0]),
         settings=settings,
         identity=identity,
-        provenance=locating_provenance(settings, identity, data.hash, recipe.seed),
+        provenance=locating_provenance(settings, identity, data.hash, sources.recipe.seed),
     )
-    by_size = with_supports(mask, ranking.by_magnitude())
-    report: dict[str, Any] = {"overlap_with_magnitude": overlap(mask, by_size).to_json()}
-    if halved:
-        report["split_half"] = agreement(mask, ranking, scores[1:])
-    if "gates" in chosen.needs and mask.units is not None:
-        report["gates"] = gate_report(
-            trained,
-            data,
-            kind=level,
-            open_probability=scores[0],
-            chosen=mask.units.chosen,
-            seed=recipe.seed,
-        )
-    return replace(mask, recipe={**mask.recipe, "report": report})
+    return replace(mask, recipe={**mask.recipe, "report": _report(mask, ranking, scores, data)})
 
 
 def locate_between(
@@ -252,8 +218,49 @@ def _examples(
     return texts[language or next(iter(texts))]
 
 
-def _entries_ranked(trained: TrainableModel, rank_embeddings: bool) -> list[str]:
-    return [n for n in sorted(trained.parameters) if rank_embeddings or n not in trained.embeddings]
+def _settings(
+    ranking: EntryRanking | UnitRanking, data: TrainingExamples, *, rank_embeddings: bool
+) -> dict[str, Any]:
+    """What makes the same mask again, as a mask's recipe names it."""
+    sources = ranking.sources
+    settings = {
+        "locator": ranking.locator.name,
+        "share": ranking.share,
+        "scope": ranking.scope,
+        "rank_embeddings": rank_embeddings,
+        "training": asdict(sources.recipe),
+        "examples": data.hash,
+        "general": None if sources.general is None else sources.general.hash,
+    }
+    if isinstance(ranking, UnitRanking):
+        settings |= {"level": ranking.kind, "unit_score": ranking.how, "kv": ranking.kv}
+    if sources.languages:
+        settings["languages"] = {name: text.hash for name, text in sources.languages.items()}
+        settings["language"] = sources.language
+    return settings
+
+
+def _report(
+    mask: NeuronMask,
+    ranking: EntryRanking | UnitRanking,
+    scores: list[Any],
+    data: TrainingExamples,
+) -> dict[str, Any]:
+    """What the mask shares with the largest weights, and how steady it is over halves of data."""
+    by_size = with_supports(mask, ranking.by_magnitude())
+    report: dict[str, Any] = {"overlap_with_magnitude": overlap(mask, by_size).to_json()}
+    if len(scores) > 1:
+        report["split_half"] = agreement(mask, ranking, scores[1:])
+    if "gates" in ranking.locator.needs and mask.units is not None:
+        report["gates"] = gate_report(
+            ranking.sources.trained,
+            data,
+            kind=mask.units.kind,
+            open_probability=scores[0],
+            chosen=mask.units.chosen,
+            seed=ranking.sources.recipe.seed,
+        )
+    return report
 
 
 def _check_same_tensors(before: Checkpoint, others: Sequence[Checkpoint]) -> None:

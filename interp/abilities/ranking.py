@@ -22,7 +22,7 @@ from interp.abilities.streaming.topk import scores_of_arrays
 from interp.abilities.unit_choice import SharedKeys
 from interp.abilities.unit_scores import UnitScore, unit_scores
 from interp.abilities.unit_selection import choice_of, selection_of
-from interp.abilities.units import Layout
+from interp.abilities.units import Layout, layout_of
 from interp.models.examples import TrainingExamples
 from interp.models.trainable import TrainableModel
 from interp.results.errors import BadInput, Unsupported
@@ -175,6 +175,37 @@ class UnitRanking:
             share=self.share,
             on_progress=on_progress,
         )
+
+
+def ranking_of(
+    locator: Locator,
+    sources: Sources,
+    *,
+    level: str,
+    share: float,
+    scope: Scope,
+    rank_embeddings: bool,
+    how: UnitScore,
+    kv: SharedKeys,
+) -> EntryRanking | UnitRanking:
+    """The ranking of a level of the model in `sources`: "entry" or a kind of unit."""
+    trained = sources.trained
+    if level == "entry":
+        tables = frozenset() if rank_embeddings else trained.embeddings
+        names = [name for name in sorted(trained.parameters) if name not in tables]
+        return EntryRanking(locator=locator, sources=sources, names=names, share=share, scope=scope)
+    layout, known = layout_of(trained.directory), set(trained.parameters)
+    return UnitRanking(
+        locator=locator,
+        sources=sources,
+        layout=layout,
+        kind=level,
+        names=tensors_ranked(layout, level, with_groups=rank_embeddings, known=known),
+        share=share,
+        scope=scope,
+        how=how,
+        kv=kv,
+    )
 
 
 def tensors_ranked(layout: Layout, kind: str, *, with_groups: bool, known: set[str]) -> list[str]:
