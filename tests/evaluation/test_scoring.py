@@ -121,7 +121,7 @@ def test_choices_that_share_a_prompt_score_as_if_each_were_read_whole(
     directory = tiny_model_directory(style, tmp_path / style)
     model, tokenizer = read_decoder(directory), prompt_tokenizer(directory)
     choices = ("w7 w8 w9", "w10 w11 w12", "w7", "w13")
-    items = items_of([(prompt, choices[0], choices) for prompt in ("w5 w6", "w5 w9", "w5 w6")])
+    items = items_of([(prompt, choices[0], choices) for prompt in ("w5 w6", "w5 w6", "w5 w9")])
     for batch in encode_items(items, tokenizer, rule="choice").batches:
         with torch.no_grad():
             logits = model(input_ids=batch.tokens, use_cache=False).logits.log_softmax(-1)
