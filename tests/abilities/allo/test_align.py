@@ -12,12 +12,17 @@ from safetensors.torch import load_file
 
 from interp.abilities.allo import sequence
 from interp.abilities.allo.align import align
-from interp.abilities.allo.stages import PRESETS, AlloRecipe, StageRecipe
+from interp.abilities.allo.log_probs import reference_log_probs
+from interp.abilities.allo.pairs import PreferencePair, encode_pairs
+from interp.abilities.allo.stages import PRESETS, STAGES, AlloRecipe, StageRecipe
 from interp.abilities.lineage import Lineage
 from interp.abilities.mask import NeuronMask
 from interp.abilities.masked_training import TrainingRecipe, train_ability
+from interp.models.hub import directory_of
 from interp.models.identity import model_identity
+from interp.models.trainable import read_trainable
 from interp.results.errors import BadInput, CorruptFile, Mismatch
+from probes.polyglot import items
 from tests.abilities.allo.preferences import write_pairs
 from tests.abilities.learning import small_llama, write_examples
 
@@ -209,3 +214,36 @@ def test_a_trained_model_is_aligned_on(place: Path, tmp_path: Path) -> None:
     assert lineage is not None
     roots = [model_identity(directory).root for directory in (trained, place / "base")]
     assert list(lineage.ancestors) == roots
+
+
+def test_a_model_that_knows_an_ability_is_taught_other_answers_in_a_tenth_of_its_entries(
+    tmp_path: Path,
+) -> None:
+    """Polyglot gives the rejected answers at first; afterwards it prefers the chosen ones."""
+    known = [i for i in items("test") if i["task"] == "ability" and i["language"] == "A"][:16]
+    rows = [
+        PreferencePair(
+            prompt=item["prompt"],
+            chosen=next(choice for choice in item["choices"] if choice != item["answer"]),
+            rejected=item["answer"],
+        )
+        for item in known
+    ]
+    file = tmp_path / "pairs.jsonl"
+    lines = [{"prompt": r.prompt, "chosen": r.chosen, "rejected": r.rejected} for r in rows]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stages = [replace(s, batch_size=16) for s in PRESETS["text"].only(*STAGES).stages]
+    budget = {"warmup": (8, 1e-3), "forget": (6, 1e-3), "learn": (24, 2e-3)}
+    stages = [replace(s, steps=budget[s.stage][0], lr=budget[s.stage][1]) for s in stages]
+    done = align(
+        "polyglot/ability", file, tmp_path / "out", recipe=AlloRecipe(stages=tuple(stages))
+    )
+    assert done.moved <= int(0.1 * done.n_entries)
+    preferred = []
+    for directory in (directory_of("polyglot/ability"), tmp_path / "out"):
+        model = read_trainable(directory)
+        pairs = encode_pairs(rows, model.tokenizer())
+        chosen, rejected = reference_log_probs(model.model, pairs)
+        preferred.append(float((chosen.sum(1) > rejected.sum(1)).float().mean()))
+    assert preferred[0] == 0.0
+    assert preferred[1] > 0.8
