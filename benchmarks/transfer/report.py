@@ -109,7 +109,7 @@ def differences(runs: Runs) -> Iterator[str]:
         name: paired(values(runs, a, "ability_DE"), values(runs, b, "ability_DE"))
         for name, (a, b) in known.items()
     }
-    corrected = holm(np.array([one.p for one in found.values()]))
+    corrected = holm(np.nan_to_num(np.array([one.p for one in found.values()]), nan=1.0))
     for (name, one), p in zip(found.items(), corrected, strict=True):
         first, second = known[name]
         general = mean_t(values(runs, first, "general") - values(runs, second, "general"))
