@@ -16,7 +16,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from interp.abilities.recipe import Selection
-from interp.abilities.streaming.topk import count_of_share
 from interp.abilities.transferred import SelectionNull, Similarity
 
 
@@ -76,10 +75,10 @@ def select_tensors(
     absolute: bool = False,
     seed: int = 0,
 ) -> tuple[str, ...]:
-    """The floor(k2 * n) tensors whose cosine is smallest (or largest), by name among equals.
+    """The k2 * n tensors whose cosine is smallest (or largest), by name among equals.
 
-    Rounded down, as the number of entries of a mask is. A tensor without a cosine (NaN) counts as
-    0. "random" draws, within each type of tensor, as many as "least" takes there: the size-matched
+    Rounded to nearest, a half up: rounded down, one tensor would be none at k2 = 0.8. A tensor
+    without a cosine (NaN) counts as 0. "random" draws, within each type of tensor, as many as "least" takes there: the size-matched
     null, since "least" against any equal number of tensors wins by keeping the large ones. "none"
     selects all.
     """
@@ -92,7 +91,7 @@ def select_tensors(
         cosine = 0.0 if math.isnan(cosines[name]) else cosines[name]
         return (sign * (abs(cosine) if absolute else cosine), name)
 
-    chosen = sorted(names, key=rank)[: count_of_share(len(names), k2)]
+    chosen = sorted(names, key=rank)[: math.floor(k2 * len(names) + 0.5)]
     if select == "random":
         chosen = _matched_draw(names, chosen, seed)
     return tuple(sorted(chosen))

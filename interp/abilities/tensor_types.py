@@ -21,7 +21,8 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\.(up_proj|c_fc|dense_h_to_4h|wi|wi_1|w3|fc1|intermediate\.dense)$", ("up",)),
     (r"\.(down_proj|mlp\.c_proj|dense_4h_to_h|wo|w2|fc2|\d+\.output\.dense)$", ("down",)),
     (
-        r"(^|\.)(embed_tokens|wte|wpe|embed_in|shared|embed_positions|\w+_embeddings|relative_attention_bias)$",
+        r"(^|\.)(embed_tokens|wte|wpe|embed_in|shared|embed_positions|\w+_embeddings"
+        r"|relative_attention_bias)$",
         ("embed",),
     ),
     (r"(^|\.)(lm_head|embed_out)$", ("head",)),

@@ -96,8 +96,8 @@ COSINES = {"b": 0.1, "a": 0.1, "c": -0.9, "d": 0.5, "e": float("nan")}
         (0.2, {}, "c"),
         (0.4, {}, "ce"),
         (0.6, {}, "ace"),
-        (0.5, {}, "ce"),
-        (0.99, {}, "abce"),
+        (0.5, {}, "ace"),
+        (0.49, {}, "ce"),
         (0.4, {"select": "most"}, "ad"),
         (0.4, {"absolute": True}, "ae"),
         (0.2, {"select": "none"}, "abcde"),
@@ -143,3 +143,13 @@ def test_the_streamed_similarity_is_that_of_the_arrays(tmp_path, chunk):
         language = (models["l"][name] - base[name]) - 0.5 * (models["m"][name] - base[name])
         expected = torch.cosine_similarity(delta, language.double().flatten(), dim=0)
         assert similar.on_all == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 39])
+@pytest.mark.parametrize("k2", [0.0, 0.2, 0.5, 0.8, 0.999, 1.0])
+def test_the_number_of_selected_tensors_is_the_share_rounded_to_nearest(n, k2):
+    cosines = {f"{i:02d}": float(i % 3) for i in range(n)}
+    count = len(select_tensors(cosines, k2=k2))
+    assert abs(count - k2 * n) <= 0.5
+    assert count == n or k2 < 1
+    assert count == (k2 * n * 2 + 1) // 2
