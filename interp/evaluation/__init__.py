@@ -1,10 +1,12 @@
 """Asking models the same questions, and saying what the answers support.
 
-An item is a prompt with its answer; `scoring` gives right or wrong per item, `compare` makes the
-table of several models with intervals and paired tests. A `Comparison` opens without torch.
+An item is a prompt with its answer; a protocol says how it is asked and what counts as right.
+`evaluate` gives accuracy by task and language with every answer kept, `compare` the table of
+several models with intervals and paired tests. The results, `Evaluation` and `Comparison`, open
+without torch.
 
-    from interp.evaluation.comparison import Comparison
-    table = Comparison.load(path)
+    from interp.evaluation.evaluate import evaluate
+    table = evaluate(["polyglot", "polyglot/ability"], [Path("test.jsonl")])
+    table.save(Path("evaluation"))
     print(table.text_table())
-    print(table.cell("transfer", "target"))
 """
