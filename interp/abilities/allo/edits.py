@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Int32
 
 Kind = Literal["match", "delete", "insert", "substitute"]
 CHANGED, KEPT = 1.0, 0.5
@@ -87,10 +87,3 @@ def _distances(prediction: Sequence[int], rewrite: Sequence[int]) -> Int32[np.nd
         best[1:] = np.minimum(best[1:], above[:-1] + (target != token))
         distances[i] = np.minimum.accumulate(best - column) + column
     return distances
-
-
-def weight_array(weights: Sequence[float], *, start: int, n: int) -> Float32[np.ndarray, " n"]:
-    """Weights of a text that begins at `start` in a row of `n` tokens; 0 elsewhere."""
-    row = np.zeros(n, dtype=np.float32)
-    row[start : start + len(weights)] = weights
-    return row

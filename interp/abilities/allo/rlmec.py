@@ -26,9 +26,7 @@ def token_rewards(
 ) -> Float[Tensor, "rows pos"]:
     """p_t - .5, cut to [0, .5] in right answers and to [-.1, 0] in wrong ones."""
     centred = probabilities - 0.5
-    return torch.where(
-        right[:, None], centred.clamp(*RIGHT_REWARDS), centred.clamp(*WRONG_REWARDS)
-    )
+    return torch.where(right[:, None], centred.clamp(*RIGHT_REWARDS), centred.clamp(*WRONG_REWARDS))
 
 
 def reinforcement_weight(
