@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from interp.abilities.merge.bits import masked, negative, not_zero, one_where_zero_
 from interp.abilities.merge.recipe import Conflict
 from interp.abilities.merge.rounding import onto_base, rounded_sum
 
@@ -24,20 +25,21 @@ def elected_mean(
     ("none": the result is 0), or the sign of `majority` (minus where that is 0, as the authors'
     code has it). Without `normalize` nothing is divided.
     """
-    elected = _sum(weighted).sign_()
-    if zero != "none":
-        sign = 1.0 if zero == "plus" or majority > 0 else -1.0
-        elected.masked_fill_(elected == 0, sign)
-    mixed = torch.zeros_like(elected)
-    divisor = torch.zeros_like(elected)
-    for difference, weight in zip(weighted, weights, strict=True):
-        agrees = (difference.sign() == elected).to(elected.dtype)
-        mixed.addcmul_(difference, agrees)
-        if normalize:
-            divisor.add_(agrees, alpha=weight)
+    total = _sum(weighted)
+    elected = negative(total)
+    agrees = _agreeing(weighted, elected)
+    if zero == "none":
+        # Where the sum is 0 nobody agrees.
+        decided = not_zero(total)
+        agrees = [mask.bitwise_and_(decided) for mask in agrees]
+    elif zero == "majority" and majority <= 0:
+        agrees = _agreeing(weighted, elected | ~not_zero(total))
+    mixed = _sum([masked(one, mask) for one, mask in zip(weighted, agrees, strict=True)])
     if not normalize:
         return mixed
-    return mixed.div_(divisor.masked_fill_(divisor == 0, 1.0))
+    each = torch.tensor(list(weights), dtype=total.dtype)
+    divisor = _sum([masked(weight, mask) for weight, mask in zip(each, agrees, strict=True)])
+    return mixed.div_(one_where_zero_(divisor))
 
 
 def added(
@@ -57,18 +59,26 @@ def rounded_election(
     scale: float,
 ) -> Float[Tensor, " entries"]:
     """The merged piece by mergekit 0.1.5's rule and rounding; a sum of 0 elects plus."""
-    plus = rounded_sum(weighted) >= 0
-    elected = plus.to(base.dtype).mul_(2).sub_(1)
-    agrees = [(difference.sign() == elected).to(base.dtype) for difference in weighted]
-    mixed = rounded_sum([d * agree for d, agree in zip(weighted, agrees, strict=True)])
+    agrees = _agreeing(weighted, negative(rounded_sum(weighted)))
+    mixed = rounded_sum([masked(one, mask) for one, mask in zip(weighted, agrees, strict=True)])
     if not normalize:
         return onto_base(base, mixed, None, scale=scale)
-    divisor = rounded_sum([agree.mul_(w) for agree, w in zip(agrees, weights, strict=True)])
-    return onto_base(base, mixed, divisor.masked_fill_(divisor == 0, 1.0), scale=scale)
+    divisor = rounded_sum([masked(w, mask) for w, mask in zip(weights, agrees, strict=True)])
+    return onto_base(base, mixed, one_where_zero_(divisor), scale=scale)
+
+
+def _agreeing(
+    weighted: Sequence[Float[Tensor, " entries"]], elected: Shaped[Tensor, " entries"]
+) -> list[Shaped[Tensor, " entries"]]:
+    """The mask, for every model, of differences that are not 0 and have the elected sign."""
+    return [
+        (negative(one) ^ elected).bitwise_not_().bitwise_and_(not_zero(one)) for one in weighted
+    ]
 
 
 def _sum(terms: Sequence[Float[Tensor, " entries"]]) -> Float[Tensor, " entries"]:
-    total = terms[0].clone()
+    """The sum in order, from +0: so never -0."""
+    total = terms[0].add(0.0)
     for term in terms[1:]:
         total.add_(term)
     return total

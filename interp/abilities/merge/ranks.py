@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
+from interp.abilities.merge.bits import size_bits
 from interp.abilities.merge.method import Piece, Whole, check_finite
 
 Differences = Callable[[Piece], Sequence[Float[Tensor, " entries"]]]
 """Of every model, what is ranked: in the format of the piece."""
 
 _BINS = 1 << 16
-_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Rank(NamedTuple):
@@ -29,12 +29,6 @@ class Rank(NamedTuple):
     """Of the number without its sign, as a whole number."""
     n_above: int
     n_equal: int
-
-
-def size_bits(numbers: Float[Tensor, " entries"]) -> Shaped[Tensor, " entries"]:
-    """The bits of |x| as whole numbers, in the order of |x|."""
-    integer = _INTEGERS[numbers.itemsize]
-    return numbers.view(integer) & torch.iinfo(integer).max
 
 
 def ranked(whole: Whole, differences: Differences, places: Sequence[int]) -> list[Rank]:

@@ -21,6 +21,8 @@ from interp.models.weight_files import BYTES_OF
 from interp.results.errors import Mismatch
 from interp.results.progress import progress
 
+_LARGEST_BLOCK = 16 << 20
+
 
 class Written(NamedTuple):
     """One chunk of the output, as it is on disk now."""
@@ -51,6 +53,7 @@ class MergeStream:
 
     def write(self, staged: StagedDirectory) -> Iterator[Written]:
         """Write every chunk of the output; every tensor's chunks come in their order."""
+        _keep_freed_memory()
         spans = self.sources.base.spans
         total = sum(span.n_entries for span in spans.values())
         with progress("merging", total=total, unit="entries") as advance:
@@ -127,3 +130,11 @@ class MergeStream:
             f"{piece.chunk.start + int(bad[0])}, too large for {dtype}: lower the weights, or "
             "write another --dtype"
         )
+
+
+def _keep_freed_memory() -> None:
+    """Let the allocator keep what chunks free, which glibc else gives back after each of them.
+
+    Its thresholds follow the largest block that was ever freed.
+    """
+    np.empty(_LARGEST_BLOCK, dtype=np.uint8)

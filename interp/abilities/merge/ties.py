@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.abilities.merge.bits import masked, reaching, size_bits
 from interp.abilities.merge.election import added, elected_mean, rounded_election
 from interp.abilities.merge.method import MergeMethod, Piece, Whole, in_memory
-from interp.abilities.merge.ranks import Rank, ranked, size_bits
+from interp.abilities.merge.ranks import Rank, ranked
 from interp.abilities.merge.recipe import Conflict, Keep, MergeRecipe
 from interp.abilities.merge.rounding import rounded_differences, rounded_weights
 from interp.abilities.streaming.chunks import Chunk
@@ -161,24 +162,24 @@ def _trimmed(piece: Piece, facts: Trims) -> list[Tensor]:
     """Every model's difference to the base, zero where it is trimmed."""
     differences = rounded_differences(piece)
     before = facts.before.get(piece.chunk, (0,) * len(differences))
-    for difference, trim, seen in zip(differences, facts.by_model, before, strict=True):
-        if trim is not None:
-            difference.masked_fill_(_gone(difference, trim, seen), 0.0)
-    return differences
+    return [
+        difference if trim is None else _left(difference, trim, seen)
+        for difference, trim, seen in zip(differences, facts.by_model, before, strict=True)
+    ]
 
 
-def _gone(difference: Tensor, trim: Trim, seen: int) -> Tensor:
-    bits = size_bits(difference)
-    if trim.bits > torch.iinfo(bits.dtype).max:
-        return torch.ones_like(bits, dtype=torch.bool)
-    left = bits.numel() if trim.equal is None else max(trim.equal - seen, 0)
-    if left == 0:
-        return bits <= trim.bits
-    gone = bits < trim.bits
-    if left < bits.numel():
-        equal = torch.nonzero(bits == trim.bits).flatten()
-        gone[equal[left:]] = True
-    return gone
+def _left(difference: Tensor, trim: Trim, seen: int) -> Tensor:
+    """What is left of a difference, given how many of the smallest kept size came before."""
+    sizes = size_bits(difference)
+    n = sizes.numel()
+    wanted = n if trim.equal is None else max(trim.equal - seen, 0)
+    if trim.bits > torch.iinfo(sizes.dtype).max:
+        return torch.zeros_like(difference)
+    left = masked(difference, reaching(sizes, trim.bits if wanted else trim.bits + 1))
+    if 0 < wanted < n:
+        equal = torch.nonzero(sizes == trim.bits).flatten()
+        left[equal[wanted:]] = 0.0
+    return left
 
 
 def _weighted(differences: list[Tensor], recipe: MergeRecipe) -> list[Tensor]:
