@@ -1,6 +1,7 @@
 """Hard concrete gates against sampling and calculus, learnt masks where the truth is planted."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_open_gates_change_nothing_and_closed_ones_are_zeroed_weights(
     assert not torch.allclose(closed, before, atol=1e-4)
     if kind != "layer":
         modules = {"neuron": sites.mlp_out, "head": sites.attention_out}[kind]
-        weight = modules[1].weight
+        weight: Any = modules[1].weight
         inputs_first = weight if style == "gpt2" else weight.T
         width = inputs_first.shape[0] // sites.per_layer(kind)
         with torch.no_grad():
