@@ -78,9 +78,9 @@ def select_tensors(
     """The k2 * n tensors whose cosine is smallest (or largest), by name among equals.
 
     Rounded to nearest, a half up: rounded down, one tensor would be none at k2 = 0.8. A tensor
-    without a cosine (NaN) counts as 0. "random" draws, within each type of tensor, as many as "least" takes there: the size-matched
-    null, since "least" against any equal number of tensors wins by keeping the large ones. "none"
-    selects all.
+    without a cosine (NaN) counts as 0. "random" draws, within each type of tensor, as many as
+    "least" takes there: the size-matched null, since "least" against any equal number of tensors
+    wins by keeping the large ones. "none" selects all.
     """
     names = sorted(cosines)
     if select == "none" or k2 >= 1.0:

@@ -39,3 +39,10 @@ def test_a_transfer_says_what_undoes_it_and_undo_what_it_restored(place):
     )
     assert again["root"] == model_identity(place / "base").root
     assert again["source"] == "base"
+
+
+def test_a_transfer_into_some_types_alone_says_how_many_tensors_it_went_into(place):
+    words = ["transfer", place / "base", place / "weights", "--out", place / "out"]
+    shown = invoke(*words, "--types", "norm, embed", "--saturate")
+    assert "added in 3 tensors of 3" in shown
+    assert "the changed bits are kept inside" in shown
