@@ -1,13 +1,14 @@
 """Learnt gates: which units a model can lose, and how many, before its loss on an ability rises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.abilities.hard_concrete import (
     START,
@@ -97,21 +98,20 @@ def learn_gates(
         batch_size=recipe.batch_size,
         generator=torch.Generator().manual_seed(recipe.seed),
     )
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    for step in range(recipe.steps):
-        batch = next(batches)
-        batch = TrainingBatch(batch.tokens.to(device), batch.target.to(device))
-        target = warmed_target(
-            step, target=target_sparsity, warmup=int(recipe.steps * recipe.warmup_share)
-        )
-        with gated(sites, kind, sampled_gates(logits, noise)):
-            loss = next_token_loss(model, batch)
-        optimizer.zero_grad(set_to_none=True)
-        (loss + lagrangian(logits, multipliers, target=target)).backward()
-        optimizer.step()
-        if on_progress is not None:
-            on_progress(1)
+    with _frozen(model):
+        for step in range(recipe.steps):
+            batch = next(batches)
+            batch = TrainingBatch(batch.tokens.to(device), batch.target.to(device))
+            target = warmed_target(
+                step, target=target_sparsity, warmup=int(recipe.steps * recipe.warmup_share)
+            )
+            with gated(sites, kind, sampled_gates(logits, noise)):
+                loss = next_token_loss(model, batch)
+            optimizer.zero_grad(set_to_none=True)
+            (loss + lagrangian(logits, multipliers, target=target)).backward()
+            optimizer.step()
+            if on_progress is not None:
+                on_progress(1)
     with torch.no_grad():
         return LearntGates(
             kind=kind,
@@ -119,6 +119,19 @@ def learn_gates(
             target_sparsity=target_sparsity,
             sparsity=float(sparsity(logits)),
         )
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """While open, no weight gathers a gradient."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def learning_part(examples: TrainingExamples) -> TrainingExamples:

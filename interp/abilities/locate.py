@@ -277,10 +277,10 @@ def _scores(
     ranking: EntryRanking | UnitRanking, samples: list[TrainingExamples], recipe: TrainingRecipe
 ) -> list[Any]:
     """The scores of every sample, behind one progress bar."""
-    locator = ranking.locator
-    with progress(
-        f"locating by {locator.name}", total=_work(locator, samples, recipe), unit=_unit(locator)
-    ) as advance:
+    locator, total = ranking.locator, _work(ranking.locator, samples, recipe)
+    if "activation_rates" in locator.needs:
+        total += len(samples) * sum(len(text) for text in ranking.sources.languages.values())
+    with progress(f"locating by {locator.name}", total=total, unit=_unit(locator)) as advance:
         return [ranking.score(sample, advance) for sample in samples]
 
 

@@ -46,7 +46,7 @@ def gather_unit_evidence(
     if "activation_rates" in needs:
         if language is not None and language not in languages:
             raise BadInput(f"no text of {language!r}: there are {', '.join(languages) or 'none'}")
-        counted = [active_counts(trained, text) for text in languages.values()]
+        counted = [active_counts(trained, t, on_progress=on_progress) for t in languages.values()]
         rates = (
             np.stack([c.finish() / c.n_tokens for c in counted]) if counted else np.zeros((0, 1, 1))
         )
