@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from interp.abilities.allo.batches import StageBatch
 from interp.abilities.allo.checkpoint import StageState
 from interp.abilities.allo.log_probs import answer_log_probs, reference_log_probs
 from interp.abilities.allo.losses import dpo_loss
-from interp.abilities.allo.objectives import objective_of
+from interp.abilities.allo.objectives import Objective, objective_of
 from interp.abilities.allo.pairs import EncodedPairs, encode_pairs
 from interp.abilities.allo.stages import StageRecipe
 from interp.abilities.allo.train import run_stage
@@ -180,6 +181,24 @@ def test_an_update_in_pieces_is_the_update_of_the_batch(
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
     for name in ends[0]:
         torch.testing.assert_close(ends[0][name], ends[1][name], atol=2e-5, rtol=0)
+
+
+def test_before_the_first_update_the_model_is_its_own_reference_to_the_last_bit(
+    base: Path, pairs: EncodedPairs
+) -> None:
+    own: list[bool] = []
+
+    def loss(batch: StageBatch, recipe: StageRecipe) -> Tensor:
+        side = batch.sides["rejected"]
+        own.append(side.reference.data_ptr() == side.log_probs.data_ptr())
+        return side.ratio.square().sum() / batch.n_pairs
+
+    spy = Objective(name="spy", question="", sides=("rejected",), loss=loss)
+    known = reference_log_probs(read_trainable(base).model, pairs)
+    for reference in (None, known):
+        recipe = replace(STAGE, steps=2, accumulate=2)
+        run_stage(read_trainable(base), pairs, recipe, objective=spy, reference=reference)
+    assert own == [True, True, False, False] + [False] * 4
 
 
 @pytest.mark.parametrize("masked", [False, True])
