@@ -279,6 +279,7 @@ def test_measuring_leaves_a_training_as_it_would_be_without(small, files):
     assert all(torch.equal(with_it[name], without[name]) for name in without)
 
 
+@pytest.mark.slow
 def test_influence_over_checkpoints_weighs_them_and_adam_takes_other_steps(small, files, found):
     sgd = influence_of(small, *files, warm_up=WARM_UP, checkpoints=2)
     adam = influence_of(small, *files, warm_up=WARM_UP, checkpoints=2, form="adam")

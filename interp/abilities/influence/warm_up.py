@@ -11,7 +11,7 @@ from interp.models.trainable import TrainableModel
 from interp.models.training import adamw, shuffled_training_batches, train, warmup_cosine
 from interp.results.errors import BadInput
 
-AtCheckpoint = Callable[[int, Moments], None]
+AtCheckpoint = Callable[[int, Moments], object]
 """Called with the checkpoint's number and the optimizer's state, the model standing as it is."""
 
 

@@ -34,8 +34,11 @@ class Share(NamedTuple):
 
 
 def shares_of(tensors: Sequence[ArraySpec], share: float | None) -> list[Share]:
-    """Every tensor with the same share of its entries, packed as a mask packs them; None: all."""
-    return [_share(tensor, share) for tensor in tensors]
+    """Every tensor with the same share of its entries, packed as a mask packs them; None: all.
+
+    In the order of an ability's file, by name: the length of its header depends on it.
+    """
+    return [_share(tensor, share) for tensor in sorted(tensors, key=lambda tensor: tensor.name)]
 
 
 def plan_locate(

@@ -114,7 +114,7 @@ def size_like(name: str, *, dtype: str | None = None) -> ModelSize:
 @cache
 def public_shapes() -> dict[str, Any]:
     """The table of public shapes, with where each is from and when that was checked."""
-    text = files(__package__).joinpath("shapes.json").read_text(encoding="utf-8")
+    text = files("interp.abilities.planning").joinpath("shapes.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
