@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from transformers import PreTrainedTokenizerBase
 
 from interp.abilities.activation_rates import ActiveCounts, active_counts
+from interp.abilities.hard_mask import masked_loss
 from interp.abilities.language_finding import LanguageFinding
 from interp.abilities.language_neurons import (
     PERCENTILE,
@@ -24,7 +25,6 @@ from interp.abilities.language_neurons import (
     language_neurons,
     permuted_languages,
 )
-from interp.abilities.learnt_gates import masked_loss
 from interp.abilities.locate import mask_of
 from interp.abilities.mask import NeuronMask
 from interp.abilities.sites import sites_of

@@ -15,13 +15,12 @@ from interp.abilities.hard_concrete import (
     sparsity,
     warmed_target,
 )
+from interp.abilities.hard_mask import hard_mask_loss, masked_loss
 from interp.abilities.learnt_gates import (
     GateRecipe,
-    hard_mask_loss,
     held_out_part,
     learn_gates,
     learning_part,
-    masked_loss,
 )
 from interp.abilities.sites import GateKind, gated, sites_of
 from interp.models.examples import TrainingExamples
