@@ -129,24 +129,20 @@ def transfer(
             sync_every=sync_every,
         )
         written = output.write(merge, model_files)
-        null = plan.null(selected, similarity)
-    return Transferred(
-        path=out,
-        root=written.root,
-        n=identities[0].n,
-        changed=written.changed,
-        selected=selected,
-        similarity=similarity,
-        with_weights=tuple(
-            sum(1 for count in one.weights.counts_by_tensor().values() if count)
-            for one in inputs.abilities
-        ),
-        null=null,
-        rows_left=inputs.rows_left,
-        saturated=merge.saturated.n if merge.saturated is not None else 0,
-        undo=written.undo.kind,
-        undo_bytes=written.undo_bytes,
-    )
+        return Transferred(
+            path=out,
+            root=written.root,
+            n=identities[0].n,
+            changed=written.changed,
+            selected=selected,
+            similarity=similarity,
+            with_weights=tuple(len(one.weights.tensors) for one in inputs.abilities),
+            null=plan.null(selected, similarity),
+            rows_left=inputs.rows_left,
+            saturated=merge.saturated.n if merge.saturated is not None else 0,
+            undo=written.undo.kind,
+            undo_bytes=written.undo_bytes,
+        )
 
 
 def _several(value: Any) -> list[Any]:
