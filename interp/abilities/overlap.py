@@ -10,7 +10,6 @@ import numpy as np
 from interp.abilities.chance import ChanceTest, Stratum, chance_test
 from interp.abilities.mask import NeuronMask
 from interp.results.errors import Mismatch
-from interp.results.significance import holm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,9 @@ def overlap(first: NeuronMask, second: NeuronMask) -> Overlap:
 
     Masks of units of one kind are compared by units; others by entries. In a tensor, or a layer, of
     N with a and b chosen the shared number is hypergeometric; these add up (`chance_test`). Tensors
-    that only one mask ranks share nothing. Raises Mismatch for masks of different models.
+    that only one mask ranks share nothing. Entries of a mask that lies in whole rows are no
+    independent draws: a small p says that scattered entries would not share as much, no more.
+    Raises Mismatch for masks of different models.
     """
     if first.base.root != second.base.root:
         raise Mismatch("the two masks belong to different models: their entries do not compare")
@@ -84,8 +85,13 @@ def overlap(first: NeuronMask, second: NeuronMask) -> Overlap:
 
 
 def adjusted(overlaps: Sequence[Overlap]) -> list[float]:
-    """p of sharing more than chance, stratified, Holm over all the pairs."""
-    return holm(np.array([exp(o.stratified.log_p_more) for o in overlaps])).tolist()
+    """log p of sharing more than chance, stratified, Holm (1979) over all the pairs."""
+    log_p = np.array([o.stratified.log_p_more for o in overlaps])
+    order = np.argsort(log_p, kind="stable")
+    steps = np.maximum.accumulate(log_p[order] + np.log(len(log_p) - np.arange(len(log_p))))
+    held = np.empty(len(log_p))
+    held[order] = np.minimum(steps, 0.0)
+    return held.tolist()
 
 
 def _overlap(

@@ -63,6 +63,13 @@ def test_locating_between_directories_equals_locating_in_memory(
     for name in streamed.tensors:
         assert np.array_equal(streamed.dense(name), located.dense(name))
     assert streamed.threshold == located.threshold
+    neurons = locate(
+        base, examples, share=0.2, level="neuron", training=SHORT, split_halves=False
+    ).units
+    between = locate_between(base, trained, share=0.2, level="neuron").units
+    assert neurons is not None and between is not None and neurons.scores is not None
+    assert np.array_equal(neurons.chosen, between.chosen)
+    assert np.array_equal(neurons.scores, between.scores)
 
 
 def test_tables_of_tokens_are_left_out_unless_asked_for(base: Path, examples: Path,

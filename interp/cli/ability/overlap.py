@@ -66,7 +66,7 @@ def overlap(
         combined.save(out, overwrite=overwrite)
     if json:
         rows: list[dict[str, Any]] = [
-            {"first_mask": a, "second_mask": b, **o.to_json(), "p_holm": p,
+            {"first_mask": a, "second_mask": b, **o.to_json(), "p_holm": exp(p),
              "can_succeed": o.stratified.can_succeed(len(pairs))}
             for (a, b), o, p in zip(named, found, p_holm, strict=True)
         ]  # fmt: skip
@@ -92,7 +92,7 @@ def _lines(first: str, second: str, found: "Overlap", *, p_holm: float, tests: i
         f"  Jaccard {found.jaccard:.3f}, odds ratio {found.odds_ratio:.3g}",
         f"  by chance {test.expected:,.1f} ± {test.standard_deviation:,.1f} with the count of "
         f"every {kept} kept: p of more {_p(test.log_p_more)}, of less {_p(test.log_p_less)} "
-        f"({kind}); Holm over {tests} {'pair' if tests == 1 else 'pairs'} {p_holm:.2g}",
+        f"({kind}); Holm over {tests} {'pair' if tests == 1 else 'pairs'} {_p(p_holm)}",
     ]
     if found.plain is not None:
         lines.append(
