@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from interp.abilities.merge import MergeRecipe, merge_models
+from interp.abilities.merge import MergeRecipe, PresetName, merge_models
 from interp.abilities.merge.method import merge_tensor
 from interp.abilities.merge.methods import METHODS
 from tests.abilities.checkpoints import read_model
@@ -33,7 +33,7 @@ def settings_of(case):
     return method, {"n_models": len(each), "weights": weights, "seed": SEED, **given_}
 
 
-def recipe_of(case, preset="mergekit"):
+def recipe_of(case, preset: PresetName = "mergekit"):
     method, settings = settings_of(case)
     return MergeRecipe.of(method, preset=preset, **settings)
 

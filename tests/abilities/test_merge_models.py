@@ -124,8 +124,8 @@ def test_each_tensor_or_the_whole_model_is_another_trim(place):
 
 @pytest.mark.parametrize("method", ["ties", "task_arithmetic", "dare_ties"])
 def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(place, monkeypatch, method):
-    options = {"method": method, "chunk": 32, "threads": 1, "sync_every": 1}
-    merging(place, place / "whole", **options)
+    options = {"chunk": 32, "threads": 1, "sync_every": 1}
+    merging(place, place / "whole", method, **options)
     expected = content(place / "whole")
     real, synced = StagedDirectory.sync, [0]
 
@@ -145,12 +145,12 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(place, mon
         out = place / f"out{steps}"
         monkeypatch.setattr(StagedDirectory, "sync", killed_after(steps))
         try:
-            merging(place, out, **options)
+            merging(place, out, method, **options)
         except Killed:
             assert not out.exists()
             assert len(staging(out)) == 1
             monkeypatch.setattr(StagedDirectory, "sync", real)
-            merging(place, out, **options)
+            merging(place, out, method, **options)
             assert content(out) == expected
             assert not staging(out)
             continue
@@ -170,8 +170,8 @@ def test_pieces_that_are_safe_are_not_merged_again(place, monkeypatch):
     monkeypatch.setattr(stream.MergeStream, "_merged", counting)
     options = {"chunk": 32, "threads": 1, "sync_every": 1}
     with pytest.raises(Killed):
-        merging(place, place / "out", **options)
-    merging(place, place / "out", **options)
+        merging(place, place / "out", "ties", **options)
+    merging(place, place / "out", "ties", **options)
     assert len(merged) == len(set(merged)) + 1
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.abilities.merge import MergeRecipe
+from interp.abilities.merge import MergeRecipe, PresetName
 from interp.abilities.merge.dare import dare_tensor, kept_entries
 from interp.abilities.merge.method import in_memory, merge_tensor
 from interp.abilities.merge.methods import METHODS
@@ -26,7 +26,7 @@ def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def merged(method, base, models, *, preset="exact", **settings):
+def merged(method, base, models, *, preset: PresetName = "exact", **settings):
     recipe = MergeRecipe.of(method, n_models=len(models), preset=preset, **settings)
     return merge_tensor(METHODS[recipe.method], base, models, recipe)
 
@@ -38,7 +38,8 @@ def bits(tensor):
 def test_the_papers_example_of_ties():
     base = torch.zeros(4)
     one, two = torch.tensor([3.0, -1.0, 0.0, 2.0]), torch.tensor([1.0, -2.0, 4.0, -2.0])
-    for preset in ("paper", "mergekit"):
+    presets: tuple[PresetName, ...] = ("paper", "mergekit")
+    for preset in presets:
         made = merged("ties", base, [one, two], preset=preset, density=1.0)
         assert made.tolist() == [2.0, -1.5, 4.0, 2.0]
     assert merged("ties", base, [one, two], density=1.0).tolist() == [2.0, -1.5, 4.0, 0.0]
@@ -132,7 +133,8 @@ def test_the_rank_is_that_of_a_sort(seed, dtype, place, decimals):
 def test_the_count_of_kept_entries_is_exact_however_many_are_equal(dtype, density):
     base = torch.zeros(30, dtype=dtype)
     for model in (torch.ones_like(base), torch.arange(30).remainder(3).add(1).to(dtype)):
-        for preset in ("exact", "mergekit"):
+        presets: tuple[PresetName, ...] = ("exact", "mergekit")
+        for preset in presets:
             made = merged("ties", base, [model], preset=preset, density=density)
             assert int((made != 0).sum()) == (max(1, int(density * 30)) if density else 0)
     first = merged("ties", base, [torch.ones_like(base)], density=0.1)
