@@ -416,3 +416,22 @@ def test_the_command_narrows_a_corpus_and_says_what_it_found(small, files, tmp_p
     said = CliRunner().invoke(app, [*map(str, arguments[:5]), "--out", str(out), "--overwrite"])
     assert "24 training examples against 9 of all; exact gradients" in said.stdout
     assert "rank correlation with length: undefined" in said.stdout
+
+
+@pytest.mark.slow
+def test_lines_of_the_cells_that_are_asked_rank_above_general_lines(tmp_path):
+    from probes.polyglot import ability_training, general_training, items
+
+    asked = [i for i in items("validation", languages=("A",)) if i["task"] == "ability"]
+    cells = {item["prompt"] for item in asked}
+    ability = [row for row in ability_training(1, n=800) if row["prompt"] in cells][:60]
+    general = general_training(1, n=120, languages="ABCDE")
+    found = influence_of(
+        "polyglot",
+        _lines(tmp_path / "corpus.jsonl", ability + general),
+        _lines(tmp_path / "asked.jsonl", asked),
+        sketch=2048,
+        shuffles=1,
+    )
+    above = found.score[:60, None] > found.score[None, 60:]
+    assert above.mean() > 0.75
