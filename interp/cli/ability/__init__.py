@@ -33,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def ability() -> None:
-    """Locate, train, extract, transfer, merge, inspect and verify abilities."""
+    """Find the weights of an ability, move them to another model, and see what that did."""
 
 
 def _command(verb: str) -> Any:
