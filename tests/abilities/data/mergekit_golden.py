@@ -25,6 +25,7 @@ CASES = {
     "task_arithmetic": ("task_arithmetic", TWO, {}),
     "task_arithmetic_normalized": ("task_arithmetic", TWO, {"normalize": True, "lambda": 0.7}),
     "task_arithmetic_three": ("task_arithmetic", [*TWO, {"weight": -0.3}], {}),
+    "task_arithmetic_negative": ("task_arithmetic", [{"weight": -0.6}, {"weight": -0.5}], {}),
     "ties": ("ties", [one | {"density": 0.3} for one in TWO], {}),
     "ties_all": ("ties", TWO, {"lambda": 0.7}),
     "ties_three": ("ties", [one | {"density": 0.6} for one in [*TWO, {"weight": 0.8}]], {}),
@@ -61,6 +62,7 @@ def inputs(dtype: torch.dtype, seed: int = SEED) -> dict[str, dict[str, torch.Te
         for step in steps:
             step[torch.rand(shape, generator=generator) < 0.2] = 0.0
             step[torch.rand(shape, generator=generator) < 0.2] = 0.125
+            step.view(-1)[:2] = 0.0
         steps[1].view(-1)[4:8] = -steps[0].view(-1)[4:8]
         models["base"][name] = base.to(dtype)
         for model, step in zip(("one", "two", "three"), steps, strict=True):
