@@ -15,7 +15,7 @@ from interp.abilities.contestants import Contestant, addition, in_tensors, liken
 from interp.abilities.merge.ties import ties_tensor
 from interp.abilities.parts import Parts, Weights, less, parts_between
 from interp.abilities.sweep import Method, Variant, scale_grid
-from interp.abilities.tensor_roles import tensor_role
+from interp.abilities.tensor_types import types_of
 
 N_SETTINGS = 160
 SHARE = 0.2
@@ -202,10 +202,10 @@ def _kept_names(
     rng: np.random.Generator,
 ) -> list[str]:
     """Every vector, and of each type of matrix the `kept` layers that the rule puts first."""
-    types: dict[str, list[str]] = defaultdict(list)
+    types: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in sorted(parts):
-        types[tensor_role(name)].append(name)
-    names = list(types.pop("norm", []))
+        types[types_of(name)].append(name)
+    names = list(types.pop(("norm",), []))
     for members in types.values():
         scores = {n: rule(cosines[n], float(parts[n].delta.norm()), rng.random()) for n in members}
         names += sorted(members, key=lambda name: (scores[name], name))[:kept]
@@ -218,7 +218,7 @@ def _both(trained: Trained) -> tuple[Parts, Parts]:
 
 def _split_language(base: Weights, language: Weights) -> tuple[Weights, Weights]:
     """The language model's embeddings in the base's body, and the other way round."""
-    tables = {name for name in base if tensor_role(name) in ("embed", "unembed")}
+    tables = {name for name in base if types_of(name) in (("embed",), ("head",))}
     embeddings = {n: language[n] if n in tables else base[n] for n in base}
     body = {n: base[n] if n in tables else language[n] for n in base}
     return embeddings, body

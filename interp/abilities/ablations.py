@@ -13,7 +13,7 @@ from interp.abilities.contestants import Contestant, addition, transfer
 from interp.abilities.parts import Parts, Weights, less
 from interp.abilities.recipe import Selection
 from interp.abilities.sweep import Method, Variant, scale_grid
-from interp.abilities.tensor_roles import tensor_role
+from interp.abilities.tensor_types import types_of
 from interp.results.errors import BadInput
 
 BETAS = (0.0, 0.25, 0.5, 1.0)
@@ -93,21 +93,21 @@ def plain_analogy(materials: Materials) -> Method:
 
 
 def _types_alone(m: Materials) -> Iterator[Method]:
-    """The ability in the tensors of one role alone, as the paper's table by tensor type."""
-    roles = sorted({tensor_role(name) for trained in m.located for name in trained.ability})
-    for role in roles:
+    """The ability in the tensors of one type alone, fused ones together, as the paper's table."""
+    kinds = sorted({types_of(name) for trained in m.located for name in trained.ability})
+    for kind in kinds:
         yield _over_knobs(
             m,
-            f"only_{role}",
-            f"only {role} tensors",
+            f"only_{'_'.join(kind)}",
+            f"only {', '.join(kind)} tensors",
             m.located,
             betas=BETAS,
             shares=(1.0,),
-            made=lambda parts, _k2, role=role: addition(
-                role,
-                role,
+            made=lambda parts, _k2, kind=kind: addition(
+                "",
+                "",
                 base=m.base,
-                parts={n: p for n, p in parts.items() if tensor_role(n) == role},
+                parts={n: p for n, p in parts.items() if types_of(n) == kind},
                 language=m.language,
             ),
         )

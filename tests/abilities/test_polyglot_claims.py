@@ -10,7 +10,7 @@ from interp.abilities.comparator import Scales
 from interp.abilities.contestants import Contestant, addition, in_tensors, likenesses
 from interp.abilities.parts import Parts, Weights, less, parts_between
 from interp.abilities.sweep import Method, Variant, best, scale_grid, sweep
-from interp.abilities.tensor_roles import tensor_role
+from interp.abilities.tensor_types import types_of
 from interp.abilities.trial import Trial, measure_on
 from interp.abilities.tuning import Measured
 from interp.evaluation.items import Item
@@ -72,7 +72,7 @@ def parts_alone(world: World) -> dict[str, Measured]:
 @pytest.mark.slow
 def test_no_part_alone_has_the_ability_in_the_new_languages(world, parts_alone):
     base = world.weights["base"]
-    tables = {name for name in base if tensor_role(name) in ("embed", "unembed")}
+    tables = {name for name in base if types_of(name) in (("embed",), ("head",))}
     body = {n: base[n] if n in tables else world.weights["language"][n] for n in base}
     for name in ("base", "language", "ability"):
         assert parts_alone[name].ability <= 0.22, name
@@ -103,13 +103,13 @@ def test_the_least_similar_layers_are_not_the_ones_that_matter(world):
     """Three of the four layers within each type of matrix: the same sizes under both rules."""
     cosines = likenesses(world.weights["base"], world.weights["language"], world.vector)
     kept = {sign: [] for sign in (1, -1)}
-    by_role: dict[str, list[str]] = {}
+    by_type: dict[tuple[str, ...], list[str]] = {}
     for name in world.vector:
-        by_role.setdefault(tensor_role(name), []).append(name)
-    for role, names in by_role.items():
+        by_type.setdefault(types_of(name), []).append(name)
+    for kind, names in by_type.items():
         for sign, chosen in kept.items():
             ranked = sorted(names, key=lambda name: sign * cosines[name])
-            chosen += names if role == "norm" else ranked[:3]
+            chosen += names if kind == ("norm",) else ranked[:3]
     least, most = (
         tuned(world, merged(world, in_tensors(world.vector, kept[sign])), 20) for sign in (1, -1)
     )
