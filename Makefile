@@ -54,7 +54,7 @@ browser:
 	@tests/browser/install.sh
 
 bench: $(VENV)/.bench
-	@for name in startup capture ability_stream polyglot; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in startup capture ability_stream merge transfer allo planted influence; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(STUDY)
