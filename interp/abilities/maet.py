@@ -159,7 +159,8 @@ def train_twins(
 ) -> Twins:
     """Locate, then train the ability model and its control; both share mask, steps and seed.
 
-    `random` trains as many random entries of every tensor instead: the null of the location.
+    `random` takes as many random entries of every tensor instead, trained alone or cut out
+    afterwards as the located ones are: the null of the location.
     """
     before = [model_hash(directory_of(base)), sha256_file(ability), sha256_file(general)]
     mask = None
@@ -182,7 +183,7 @@ def train_twins(
                 path, overwrite=True
             ),
         )
-    free = None if mask is None or (recipe.train_all and not random) else NeuronMask.load(mask)
+    free = None if mask is None or recipe.train_all else NeuronMask.load(mask)
     if free is None:
         ending = "-everywhere"
     training = replace(recipe.training, seed=recipe.seed)

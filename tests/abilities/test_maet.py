@@ -1,6 +1,7 @@
 """MAET whole: its parts are what the single commands make, and are made again only when due."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 
 from interp.abilities.ablation_table import TUNED, ablation_table, gather_materials
 from interp.abilities.extract import extract
-from interp.abilities.maet import MaetRecipe, maet
+from interp.abilities.maet import MaetRecipe, maet, train_twins
 from interp.abilities.mask import NeuronMask
 from interp.abilities.masked_training import TrainingRecipe, train_ability
 from interp.abilities.stages import Stages
@@ -134,6 +135,19 @@ def test_the_ablation_table_asks_every_row_and_names_its_settings(
     few = ablation_table(trial, materials, world.items, only=TUNED, **asked)
     same = [keys.index(row.key) for row in few.rows]
     np.testing.assert_array_equal(few.correct, table.correct[same])
+
+
+@pytest.mark.parametrize("train_all", [False, True])
+def test_random_entries_are_trained_as_the_located_ones(
+    world: World, tmp_path: Path, train_all: bool
+) -> None:
+    recipe = replace(RECIPE, train_all=train_all)
+    given = (Stages(tmp_path / "out"), world.base, world.ability, world.general)
+    located = train_twins(*given, recipe=recipe)
+    random = train_twins(*given, recipe=recipe, random=True)
+    assert located.mask != random.mask
+    assert (located.ability == random.ability) is train_all
+    assert (located.control == random.control) is train_all
 
 
 def test_nothing_located_has_no_ablations(world: World, tmp_path: Path) -> None:
