@@ -149,6 +149,13 @@ def _tabled(
             "--sweep and --ablations choose on questions: give --items with splits validation and "
             "test, --targets and one --language"
         )
+    fixed = {"alpha": (1.0,), "mu": ((), (1.0,)), "eta_rest": (None,), "select": ("least",)}
+    for name, known in fixed.items():
+        if getattr(recipe, name) not in known:
+            raise BadInput(
+                f"--sweep and --ablations do not try --{name.replace('_', '-')}: leave it out, or "
+                "make the model without them"
+            )
     check_out(out / "comparison", replace=overwrite)
     trial, materials = gather_materials(
         out, base, ability, general, language=language[0], recipe=recipe, device=device
