@@ -278,7 +278,7 @@ def test_a_probe_measures_and_leaves_nothing(tmp_path):
     ("asked", "message"),
     [
         ({"job": "extract"}, "name one model"),
-        ({"job": "extract", "like": "gpt2-xl", "base": "x"}, "name one model"),
+        ({"job": "extract", "like": "gpt2-xl", "base": "x"}, "not x and gpt2-xl; the job goes"),
         ({"job": "extract", "like": "gpt5"}, "there are gemma-2-9b"),
         ({"job": "extract", "like": "gpt2-xl", "dtype": "int4"}, "not one of float16"),
         ({"job": "extract", "config": Path("nowhere.json")}, "not a file"),

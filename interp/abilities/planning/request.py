@@ -124,7 +124,10 @@ def _transfer(request: Request, base: ModelSize) -> Plan:
 def _base(request: Request) -> ModelSize:
     named = [one for one in (request.base, request.config, request.like) if one is not None]
     if len(named) != 1:
-        raise BadInput("name one model: a directory, --config or --like")
+        there = f", not {' and '.join(map(str, named))}" if named else ""
+        raise BadInput(
+            f"name one model: a directory, --config or --like{there}; the job goes into --job"
+        )
     if request.base is not None:
         return size_of(directory_of(request.base))
     if request.config is not None:
