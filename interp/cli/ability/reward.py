@@ -39,7 +39,7 @@ def reward(
 
     Example: interp ability reward models/rewriter pairs.jsonl --out weighted.jsonl
     """
-    from interp.abilities.allo.rewriter import reward as write_rewards
+    from interp.abilities.allo.rewarded import reward as write_rewards
 
     made = write_rewards(
         rewriter,

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from interp.abilities.allo.corrections import Correction
 from interp.abilities.allo.pairs import read_pairs
 from interp.abilities.allo.reinforcement import reinforce, reinforce_model, rewarded_texts
-from interp.abilities.allo.rewriter import kept_probabilities, reward, template_of, train_rewriter
+from interp.abilities.allo.rewarded import reward
+from interp.abilities.allo.rewriter import kept_probabilities, template_of, train_rewriter
 from interp.abilities.masked_training import TrainingRecipe
 from interp.cli.app import app
 from interp.models.trainable import read_trainable
@@ -128,7 +129,7 @@ def test_reinforcing_imitates_where_the_rewrite_differs_and_pushes_down_only_the
 def test_reinforcing_lowers_its_loss_and_makes_the_rewrite_likelier(made):
     trained = read_trainable(made / "base")
     rows = [json.loads(line) for line in (made / "weighted.jsonl").read_text().splitlines()]
-    recipe = TrainingRecipe(steps=40, lr=1e-2, batch_size=18, warmup=2)
+    recipe = TrainingRecipe(steps=15, lr=3e-2, batch_size=18, warmup=2)
     losses = reinforce_model(trained, rewarded_texts(trained, rows), recipe=recipe)
     assert losses[-1] < 0.5 * losses[0]
 
