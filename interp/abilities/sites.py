@@ -35,7 +35,8 @@ class Sites:
     mlp_out: tuple[nn.Module, ...]
     """Their input is every MLP neuron's activation; empty in a mixture of experts."""
     mlp_gate: tuple[nn.Module, ...]
-    """Their output is the gate before its nonlinearity; empty where the MLP is not gated."""
+    """Their output begins with the gate before its nonlinearity, and ends with the other branch
+    where both are one matrix (Phi-3); empty where the MLP is not gated."""
     n_heads: int
     d_mlp: int
 
@@ -53,7 +54,7 @@ def sites_of(model: PreTrainedModel) -> Sites:
     attention = [_member(layer, _ATTENTION, model) for layer in layers]
     mlp = [getattr(layer, "mlp", None) for layer in layers]
     mlp_out = [_found(block, _MLP_OUT) for block in mlp]
-    gate = [_found(block, ("gate_proj",)) for block in mlp]
+    gate = [_found(block, ("gate_proj", "gate_up_proj")) for block in mlp]
     known = all(module is not None for module in mlp_out)
     return Sites(
         layers=layers,
@@ -98,7 +99,11 @@ def watching_gates(sites: Sites, watch: Watch) -> Iterator[None]:
     ReLU are positive exactly where their input is.
     """
     gates = sites.mlp_gate
-    with _watching(gates or _modules(sites, "neuron"), watch, outputs=bool(gates)):
+
+    def watch_gate(layer: int, values: Tensor) -> None:
+        watch(layer, values[..., : sites.d_mlp])
+
+    with _watching(gates or _modules(sites, "neuron"), watch_gate, outputs=bool(gates)):
         yield
 
 

@@ -13,12 +13,13 @@ from interp.abilities.locate import locate
 from interp.abilities.locator import ActivationMoments, Locator, UnitEvidence, given
 from interp.abilities.locators import locator_named
 from interp.abilities.moments import RunningMoments
+from interp.abilities.sites import sites_of, watching_gates
 from interp.abilities.unit_evidence import gather_unit_evidence
 from interp.models.examples import TrainingExamples
 from interp.models.trainable import TrainableModel, read_trainable
 from interp.results.errors import BadInput, Unsupported
 from tests.abilities.learning import small_llama, some_examples, write_examples
-from tests.models import tiny_model_directory
+from tests.models import tiny_model, tiny_model_directory
 
 STYLES = ("gpt2", "llama", "neox", "qwen2", "olmo2")
 
@@ -125,6 +126,20 @@ def test_activations_are_what_the_last_matrix_of_the_mlp_multiplies(
     counts = active_counts(model, examples, batch_size=4)
     assert counts.n_tokens == 24
     assert np.array_equal(counts.finish()[0], (gate > 0).sum((0, 1)).numpy())
+
+
+def test_the_gate_of_a_fused_matrix_is_its_first_half() -> None:
+    model = tiny_model("phi3")
+    tokens = torch.arange(6)[None]
+    seen: dict[int, torch.Tensor] = {}
+    inputs: list[torch.Tensor] = []
+    mlp = model.base_model.layers[0].mlp
+    handle = mlp.register_forward_pre_hook(lambda _m, given: inputs.append(given[0]))
+    with watching_gates(sites_of(model), seen.__setitem__), torch.no_grad():
+        model(input_ids=tokens, use_cache=False)
+        gate, _up = mlp.gate_up_proj(inputs[0]).chunk(2, dim=-1)
+    handle.remove()
+    torch.testing.assert_close(seen[0], gate)
 
 
 def test_padding_is_not_counted(small: TrainableModel) -> None:
