@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from math import log
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from interp.abilities.extract import extract
 from interp.abilities.mask import NeuronMask
+from interp.cli.ability.options import p_text
 from interp.cli.app import app
 from interp.evaluation.comparison import Comparison
 from interp.results.errors import BadInput, InterpError
@@ -49,6 +51,11 @@ def test_locate_writes_a_mask_and_says_where_its_entries_lie(place: Path, tmp_pa
     assert "mlp.down_proj" in said
     assert "two halves of the examples: rank correlation" in said
     assert NeuronMask.load(tmp_path / "mask").recipe["share"] == 0.05
+
+
+def test_a_p_below_the_smallest_float_is_not_said_to_be_0() -> None:
+    assert p_text(log(0.25)) == "0.25"
+    assert p_text(-1e5) == "1e-43429"
 
 
 def test_json_is_one_object_on_one_line(place: Path, tmp_path: Path) -> None:

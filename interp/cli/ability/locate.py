@@ -1,12 +1,13 @@
 """`interp ability locate`: which entries hold an ability."""
 
 from enum import StrEnum
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.ability.options import Base, Batch, Rate, Steps, Warmup
+from interp.cli.ability.options import Base, Batch, Rate, Steps, Warmup, p_text
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -209,12 +210,12 @@ def _report_lines(report: dict[str, Any], things: str) -> list[str]:
         lines.append(
             f"  two halves of the examples: rank correlation {said}, masks share "
             f"{shared['shared']:,} {things} (chance {shared['expected']:,.1f}, "
-            f"p {shared['stratified']['p_more']:.2g})"
+            f"p {_p_more(shared)})"
         )
     if by_size := report.get("overlap_with_magnitude"):
         lines.append(
             f"  shared with the largest weights: {by_size['shared']:,} {things} "
-            f"(chance {by_size['expected']:,.1f}, p {by_size['stratified']['p_more']:.2g})"
+            f"(chance {by_size['expected']:,.1f}, p {_p_more(by_size)})"
         )
     if gates := report.get("gates"):
         lines.append(
@@ -224,3 +225,7 @@ def _report_lines(report: dict[str, Any], things: str) -> list[str]:
             f"whole model {gates['loss_whole']:.3f}"
         )
     return lines
+
+
+def _p_more(overlap: dict[str, Any]) -> str:
+    return p_text(overlap["stratified"]["log10_p_more"] * log(10))

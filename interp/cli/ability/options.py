@@ -1,6 +1,7 @@
 """Options that several verbs of `interp ability` share."""
 
 from enum import StrEnum
+from math import exp, log
 from pathlib import Path
 from typing import Annotated
 
@@ -38,3 +39,10 @@ def say(text: str) -> None:
     """Print lines that hold names from files, which must not steer the terminal."""
     for line in text.split("\n"):
         print(visible(line, limit=len(line)))
+
+
+def p_text(log_p: float) -> str:
+    """A p from its natural logarithm, also where it is smaller than any float."""
+    if log_p > log(1e-300):
+        return f"{exp(log_p):.2g}"
+    return f"1e{log_p / log(10):.0f}"

@@ -2,13 +2,13 @@
 
 from enum import StrEnum
 from itertools import combinations
-from math import exp, log
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.ability.options import say
+from interp.cli.ability.options import p_text, say
 from interp.cli.options import Json, Overwrite, print_json
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -91,24 +91,18 @@ def _lines(first: str, second: str, found: "Overlap", *, p_holm: float, tests: i
         f"{things} ({found.n:,} ranked by both)",
         f"  Jaccard {found.jaccard:.3f}, odds ratio {found.odds_ratio:.3g}",
         f"  by chance {test.expected:,.1f} ± {test.standard_deviation:,.1f} with the count of "
-        f"every {kept} kept: p of more {_p(test.log_p_more)}, of less {_p(test.log_p_less)} "
-        f"({kind}); Holm over {tests} {'pair' if tests == 1 else 'pairs'} {_p(p_holm)}",
+        f"every {kept} kept: p of more {p_text(test.log_p_more)}, "
+        f"of less {p_text(test.log_p_less)} ({kind}); "
+        f"Holm over {tests} {'pair' if tests == 1 else 'pairs'} {p_text(p_holm)}",
     ]
     if found.plain is not None:
         lines.append(
             f"  by chance {found.plain.expected:,.1f} with only the whole counts kept: "
-            f"p of more {_p(found.plain.log_p_more)}, of less {_p(found.plain.log_p_less)}"
+            f"p of more {p_text(found.plain.log_p_more)}, of less {p_text(found.plain.log_p_less)}"
         )
     if not test.can_succeed(tests):
         lines.append(
             "  the test cannot succeed: the smallest p it could have given is "
-            f"{_p(test.log_min_p)}, above .05/{tests}"
+            f"{p_text(test.log_min_p)}, above .05/{tests}"
         )
     return lines
-
-
-def _p(log_p: float) -> str:
-    """A p from its natural logarithm, also where it is smaller than any float."""
-    if log_p > log(1e-300):
-        return f"{exp(log_p):.2g}"
-    return f"1e{log_p / log(10):.0f}"
