@@ -150,6 +150,10 @@ def assert_refused(monkeypatch, capsys, arguments, word):
             "--preset plain",
         ),
         (["transfer", "{place}/base", "{place}/mask", "--out", "{place}/out"], "interp.mask/1"),
+        (
+            ["transfer", "{place}/base", "{place}/mask", "--out", "{place}/out", "--k2", "0.5"],
+            "give --language",
+        ),
         (["extract", "{place}/base", "{place}/ability", "--out", "{place}/base"], "--overwrite"),
     ],
 )

@@ -8,6 +8,7 @@ import typer
 
 from interp.cli.ability.options import Base, Cast, HashCache, PresetName, PresetOption
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
+from interp.results.errors import BadInput
 
 
 class Select(StrEnum):
@@ -107,6 +108,8 @@ def transfer(
     from interp.abilities.recipe import PRESETS
     from interp.abilities.transfer import transfer as transfer_weights
 
+    if k2 is not None and k2 < 1 and not language:
+        raise BadInput("--k2 selects by likeness to the language weights: give --language")
     made = transfer_weights(
         base,
         list(weights),
