@@ -54,6 +54,14 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def check_alone(what: str) -> None:
+    """Raise Unsupported if others were started with this process: all would do the same work."""
+    if started_together():
+        raise Unsupported(
+            f"{what} runs in one process: start it without `accelerate launch` or `torchrun`"
+        )
+
+
 @contextmanager
 def together(processes: Accelerator, model: nn.Module) -> Iterator[nn.Module]:
     """The model as the processes train it, without dropout; put back as it was at the end."""

@@ -31,6 +31,7 @@ from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.mask import NeuronMask
 from interp.abilities.masked_training import TrainingRecipe, check_mask, dense_masks
 from interp.abilities.packed_entries import PackedEntries
+from interp.abilities.processes import check_alone
 from interp.models.examples import encode_answers, encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
@@ -111,6 +112,7 @@ def reinforce(
     `rewarded` is a file of pairs that `reward` wrote. The old policy of the objective is `policy`
     itself. With a mask only its entries move.
     """
+    check_alone("reinforcing")
     directory, rewarded, out = directory_of(policy), Path(rewarded), Path(out)
     check_out(out, replace=overwrite)
     if mask is not None:

@@ -24,6 +24,7 @@ from interp.abilities.allo.corrections import (
 from interp.abilities.allo.log_probs import answer_log_probs
 from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.masked_training import TrainingRecipe, train_model
+from interp.abilities.processes import check_alone
 from interp.models.examples import encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
@@ -67,6 +68,7 @@ def train_rewriter(
     overwrite: bool = False,
 ) -> RewriterTraining:
     """Write the model `base` trained to correct, as a directory that remembers its template."""
+    check_alone("training to rewrite")
     directory, out = directory_of(base), Path(out)
     check_out(out, replace=overwrite)
     rng = np.random.default_rng(recipe.seed)

@@ -12,7 +12,7 @@ from interp.abilities.allo.rewriter import kept_probabilities, template_of, trai
 from interp.abilities.masked_training import TrainingRecipe
 from interp.cli.app import app
 from interp.models.trainable import read_trainable
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, Unsupported
 from tests.abilities.learning import small_llama
 
 QUICK = TrainingRecipe(steps=2, batch_size=4, warmup=1, freeze_embeddings=False)
@@ -138,3 +138,12 @@ def test_pairs_without_scores_cannot_be_reinforced(made, tmp_path):
     with pytest.raises(BadInput, match="interp ability reward"):
         reinforce(made / "base", made / "rows.jsonl", tmp_path / "out", recipe=QUICK)
     assert not (tmp_path / "out").exists()
+
+
+def test_several_processes_are_refused_rather_than_set_to_the_same_work(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for work in (reinforce, train_rewriter):
+        with pytest.raises(Unsupported, match="runs in one process"):
+            work(tmp_path / "model", tmp_path / "file.jsonl", tmp_path / "out")
