@@ -24,7 +24,7 @@ def write_rows(path, n=6):
             "prompt": f"w{4 + i} w5",
             "chosen": f"w6 w7 w{8 + i}",
             "rejected": f"w6 w9 w{9 + i}",
-            "rewrite": f"w6 w9 w{8 + i}",
+            "rewrite": f"w6 w9 w7 w{8 + i}",
             "wrong": [False, False, True],
         }
         for i in range(n)
@@ -121,7 +121,7 @@ def test_reinforcing_imitates_where_the_rewrite_differs_and_pushes_down_only_the
     rejected, chosen, rewrite = (texts.rewards[i][answers[i]] for i in range(3))
     assert bool((rejected <= 0).all()) and bool((rejected >= -0.1 - 1e-6).all())
     assert bool((chosen >= 0).all()) and not rewrite.any()
-    assert texts.imitation[2][answers[2]].tolist() == [0.5, 0.5, 1.0]
+    assert texts.imitation[2][answers[2]].tolist() == [0.5, 0.5, 1.0, 1.0]
     assert texts.imitation[1][answers[1]].tolist() == [0.5] * 3
     assert not texts.imitation[0].any()
 
