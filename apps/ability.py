@@ -14,8 +14,8 @@ from frame import (
     show_provenance,
 )
 
-from interp.abilities.mask import NeuronMask
-from interp.abilities.mask_layout import MaskLayout, NeuronCounts, mask_layout, neuron_counts
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.mask_layout import MaskLayout, NeuronCounts, mask_layout, neuron_counts
 from interp.evaluation.comparison import NOTE, Comparison
 from interp.plots.ability import mask_grid, neuron_ranks, transfer_figure
 from interp.plots.provenance import stamped

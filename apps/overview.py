@@ -3,8 +3,8 @@
 import streamlit as st
 from frame import chosen_number, errors_in_place, heading, lead, open_study, show_provenance
 
-from interp.abilities.mask import NeuronMask
-from interp.abilities.weights import AbilityWeights
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.weights import AbilityWeights
 from interp.capture.store import ActivationStore
 from interp.evaluation.comparison import Comparison
 from interp.plots.tables import shown

@@ -106,7 +106,7 @@ def write_model(directory: Path, number: int, tensors: dict[str, tuple[int, ...]
 
 def locate_change(work: Path) -> None:
     """The mask of the most changed entries, streamed."""
-    from interp.abilities.mask import NeuronMask
+    from interp.abilities.masks.mask import NeuronMask
     from interp.abilities.streaming.change import absolute_change
     from interp.abilities.streaming.checkpoint import Checkpoint
     from interp.abilities.streaming.topk import count_of_share, top_entries
@@ -134,8 +134,8 @@ def locate_change(work: Path) -> None:
 
 def ours(work: Path, *, warm: bool, k2: float) -> None:
     """Hash, extract and transfer in this process, and print the seconds of each."""
-    from interp.abilities.extract import extract
-    from interp.abilities.transfer import transfer
+    from interp.abilities.moving.extract import extract
+    from interp.abilities.moving.transfer import transfer
     from interp.models.identity import model_identity
 
     cache = work / "hashes.json"

@@ -13,7 +13,7 @@ from benchmarks.families import family
 
 if TYPE_CHECKING:
     from interp.abilities.allo import EncodedPairs, StageRecipe
-    from interp.abilities.mask import NeuronMask
+    from interp.abilities.masks.mask import NeuronMask
     from interp.models.trainable import TrainableModel
 
 BUDGET, WARMUP, FORGET = 300, 40, 30
@@ -134,7 +134,7 @@ def choose(tried: Sequence[Tried], *, floor: float) -> Tried:
 
 def make_policy(seed: int, base: Path, out: Path) -> Path:
     """The directory of the policy, trained if it is missing."""
-    from interp.abilities.masked_training import TrainingRecipe, train_ability
+    from interp.abilities.training.masked_training import TrainingRecipe, train_ability
     from probes.polyglot.preferences import policy_training
 
     if not out.exists():
@@ -155,7 +155,7 @@ def blame(
     from interp.abilities.allo.rewarded import reward
     from interp.abilities.allo.rewriter import train_rewriter
     from interp.abilities.allo.token_weights import RULES, agreement, token_weights
-    from interp.abilities.masked_training import TrainingRecipe
+    from interp.abilities.training.masked_training import TrainingRecipe
     from probes.polyglot.preferences import corrections
 
     learnt = write_jsonl(directory / "corrections.jsonl", corrections(seed, n=REWRITER["n"]))
@@ -190,7 +190,7 @@ def find_masks(
     """Masks by name and stage, all from one warm-up that is undone."""
     from interp.abilities.allo import StageRecipe, run_stage
     from interp.abilities.allo.change_mask import change_mask
-    from interp.abilities.random_mask import random_like
+    from interp.abilities.masks.random_mask import random_like
 
     warmup = StageRecipe(
         stage="warmup", steps=WARMUP, lr=WARMUP_RATE, batch_size=BATCH, beta=BETA,

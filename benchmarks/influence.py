@@ -49,7 +49,7 @@ def corpus(seed: int) -> tuple[list[dict], np.ndarray]:
 
 def accuracies(path: Path, *, seed: int) -> tuple[float, float]:
     """Of the base trained on a file: on the ability's validation and test cells in A."""
-    from interp.abilities.masked_training import TrainingRecipe, train_model
+    from interp.abilities.training.masked_training import TrainingRecipe, train_model
     from interp.models.examples import read_examples
     from interp.models.hub import directory_of
     from interp.models.trainable import read_trainable

@@ -251,9 +251,9 @@ def exponent(sizes: list[float], seconds: list[float]) -> float:
 def worker(work: Path, what: str) -> None:
     """One step in this process, with its imports done first; prints its seconds."""
     import interp.abilities.merge.written  # noqa: F401 - so that merging does not import it
-    from interp.abilities.extract import extract
     from interp.abilities.merge import MergeRecipe, merge_models
-    from interp.abilities.transfer import transfer
+    from interp.abilities.moving.extract import extract
+    from interp.abilities.moving.transfer import transfer
 
     cache, out = work / "hashes.json", work / "out"
     start = time.perf_counter()

@@ -21,11 +21,11 @@ from transformers import LlamaForCausalLM
 
 from benchmarks.families import family
 from benchmarks.harness import Benchmark
-from interp.abilities.evidence import after_training, gradient_moments, input_norms
-from interp.abilities.locator import TensorEvidence, given
-from interp.abilities.locators import locator_named
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_model
+from interp.abilities.locating.evidence import after_training, gradient_moments, input_norms
+from interp.abilities.locating.locator import TensorEvidence, given
+from interp.abilities.locating.locators import locator_named
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.training.masked_training import TrainingRecipe, train_model
 from interp.models.examples import TrainingExamples, encode_examples
 from interp.models.identity import model_identity
 from interp.models.trainable import TrainableModel, read_trainable

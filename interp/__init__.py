@@ -14,11 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interp.abilities.extract import extract as extract
-    from interp.abilities.locate import locate as locate
-    from interp.abilities.masked_training import train_ability as train_ability
-    from interp.abilities.transfer import transfer as transfer
-    from interp.abilities.verify import verify as verify
+    from interp.abilities.comparing.verify import verify as verify
+    from interp.abilities.locating.locate import locate as locate
+    from interp.abilities.moving.extract import extract as extract
+    from interp.abilities.moving.transfer import transfer as transfer
+    from interp.abilities.training.masked_training import train_ability as train_ability
     from interp.capture.run import record as record
     from interp.capture.store import ActivationStore as ActivationStore
     from interp.corpus.sources import open_corpus as open_corpus
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "ActivationStore": "interp.capture.store",
     "Study": "interp.results.study",
-    "extract": "interp.abilities.extract",
+    "extract": "interp.abilities.moving.extract",
     "load": "interp.models.load",
-    "locate": "interp.abilities.locate",
+    "locate": "interp.abilities.locating.locate",
     "open_corpus": "interp.corpus.sources",
     "record": "interp.capture.run",
-    "train_ability": "interp.abilities.masked_training",
-    "transfer": "interp.abilities.transfer",
-    "verify": "interp.abilities.verify",
+    "train_ability": "interp.abilities.training.masked_training",
+    "transfer": "interp.abilities.moving.transfer",
+    "verify": "interp.abilities.comparing.verify",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -32,9 +32,9 @@ import numpy as np
 import torch
 
 import interp
-from interp.abilities.mask_layout import mask_layout
-from interp.abilities.random_mask import random_like
-from interp.abilities.verify import Candidates
+from interp.abilities.masks.mask_layout import mask_layout
+from interp.abilities.masks.random_mask import random_like
+from interp.abilities.comparing.verify import Candidates
 from interp.capture.units import unit_moments
 from interp.evaluation.items import read_items
 from interp.plots.ability import mask_grid, transfer_figure

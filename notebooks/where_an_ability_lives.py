@@ -30,15 +30,15 @@ import numpy as np
 import torch
 
 import interp
-from interp.abilities.ablation_table import ablation_table, gather_materials
+from interp.abilities.comparing.ablation_table import ablation_table, gather_materials
 from interp.abilities.maet import MaetRecipe, maet
-from interp.abilities.mask import NeuronMask
-from interp.abilities.mask_layout import mask_layout
-from interp.abilities.masked_training import TrainingRecipe
-from interp.abilities.overlap import overlap
-from interp.abilities.random_mask import random_like
-from interp.abilities.side_effect_measurement import side_effects
-from interp.abilities.undo import undo
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.mask_layout import mask_layout
+from interp.abilities.training.masked_training import TrainingRecipe
+from interp.abilities.masks.overlap import overlap
+from interp.abilities.masks.random_mask import random_like
+from interp.abilities.effects.side_effect_measurement import side_effects
+from interp.abilities.undoing.undo import undo
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.plots.ability import mask_grid

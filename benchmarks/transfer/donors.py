@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from interp.abilities.ablations import Trained
-from interp.abilities.locate import locate
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_model
-from interp.abilities.parts import Weights, parts_between
-from interp.abilities.random_mask import random_like
+from interp.abilities.comparing.ablations import Trained
+from interp.abilities.comparing.parts import Weights, parts_between
+from interp.abilities.locating.locate import locate
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.random_mask import random_like
+from interp.abilities.training.masked_training import TrainingRecipe, train_model
 from interp.models.examples import TrainingExamples, encode_examples
 from interp.models.trainable import TrainableModel, read_trainable
 from interp.results.atomic import atomic_file

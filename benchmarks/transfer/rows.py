@@ -9,13 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.transfer.donors import RATES, Donors, MaskOrder
-from interp.abilities.ablations import Materials, Trained, maet_methods, plain_addition
-from interp.abilities.comparator import Scales
-from interp.abilities.contestants import Contestant, addition, in_tensors, likenesses, transfer
+from interp.abilities.comparing.ablations import Materials, Trained, maet_methods, plain_addition
+from interp.abilities.comparing.comparator import Scales
+from interp.abilities.comparing.contestants import (
+    Contestant,
+    addition,
+    in_tensors,
+    likenesses,
+    transfer,
+)
+from interp.abilities.comparing.parts import Parts, Weights, less, parts_between
+from interp.abilities.comparing.sweep import Method, Variant, scale_grid
 from interp.abilities.merge.ties import ties_tensor
-from interp.abilities.parts import Parts, Weights, less, parts_between
-from interp.abilities.sweep import Method, Variant, scale_grid
-from interp.abilities.tensor_types import types_of
+from interp.abilities.moving.tensor_types import types_of
 
 N_SETTINGS = 160
 SHARE = 0.2

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.transfer.donors import Donors
-from interp.abilities.comparator import Scales
-from interp.abilities.contestants import Contestant
-from interp.abilities.parts import Weights
-from interp.abilities.sweep import Method, Tried, best, sweep
-from interp.abilities.trial import Trial, measure_on
-from interp.abilities.tuning import Measured
+from interp.abilities.comparing.comparator import Scales
+from interp.abilities.comparing.contestants import Contestant
+from interp.abilities.comparing.parts import Weights
+from interp.abilities.comparing.sweep import Method, Tried, best, sweep
+from interp.abilities.comparing.trial import Trial, measure_on
+from interp.abilities.comparing.tuning import Measured
 from interp.evaluation.items import Item
 from interp.results.atomic import write_json
 from probes.polyglot.cells import Split, items

@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interp.abilities.mask import NeuronMask as NeuronMask
-    from interp.abilities.weights import AbilityWeights as AbilityWeights
+    from interp.abilities.masks.mask import NeuronMask as NeuronMask
+    from interp.abilities.moving.weights import AbilityWeights as AbilityWeights
 
 _HOMES = {
-    "AbilityWeights": "interp.abilities.weights",
-    "NeuronMask": "interp.abilities.mask",
+    "AbilityWeights": "interp.abilities.moving.weights",
+    "NeuronMask": "interp.abilities.masks.mask",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from interp.abilities.lineage import FILE, Lineage
-from interp.abilities.mask import SCHEMA as MASK_SCHEMA
-from interp.abilities.mask import NeuronMask
-from interp.abilities.mask_layout import tensor_place
-from interp.abilities.support import Support
-from interp.abilities.weights import SCHEMA as ABILITY_SCHEMA
-from interp.abilities.weights import AbilityWeights
+from interp.abilities.masks.mask import SCHEMA as MASK_SCHEMA
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.mask_layout import tensor_place
+from interp.abilities.masks.support import Support
+from interp.abilities.moving.lineage import FILE, Lineage
+from interp.abilities.moving.weights import SCHEMA as ABILITY_SCHEMA
+from interp.abilities.moving.weights import AbilityWeights
 from interp.models.identity import ModelIdentity, model_identity
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.finding import HEADER, read_header

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from interp.abilities.extract import extract
-from interp.abilities.locate import WARM_UP, locate
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_ability
-from interp.abilities.random_mask import random_like
-from interp.abilities.recipe import PRESETS, Selection, SimilaritySupport
-from interp.abilities.selection import Scope
+from interp.abilities.locating.locate import WARM_UP, locate
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.random_mask import random_like
+from interp.abilities.masks.selection import Scope
+from interp.abilities.moving.extract import extract
+from interp.abilities.moving.recipe import PRESETS, Selection, SimilaritySupport
+from interp.abilities.moving.transfer import transfer
 from interp.abilities.stages import Stages
-from interp.abilities.transfer import transfer
+from interp.abilities.training.masked_training import TrainingRecipe, train_ability
 from interp.models.hub import directory_of
 from interp.models.identity import model_hash
 from interp.results.errors import BadInput

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import torch
 
-from interp.abilities.extract import extract
-from interp.abilities.locate import locate
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_ability
-from interp.abilities.random_mask import random_like
-from interp.abilities.transfer import transfer
-from interp.abilities.verify import Candidates, choose_scales, verify
-from interp.abilities.weights import AbilityWeights
+from interp.abilities.comparing.verify import Candidates, choose_scales, verify
+from interp.abilities.locating.locate import locate
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.random_mask import random_like
+from interp.abilities.moving.extract import extract
+from interp.abilities.moving.transfer import transfer
+from interp.abilities.moving.weights import AbilityWeights
+from interp.abilities.training.masked_training import TrainingRecipe, train_ability
 from interp.capture import record
 from interp.corpus.sources import open_corpus
 from interp.evaluation.comparison import Comparison

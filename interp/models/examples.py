@@ -124,7 +124,7 @@ def _without_suffix(full: list[int], bare: list[int]) -> list[int]:
 
 
 def parse_line(line: str, *, where: str) -> Mapping[str, Any]:
-    """One line of a jsonl file as a row of text. BadInput, with `where` it stands, if it is none."""
+    """One line of a jsonl file as a row of text; BadInput, with `where` it stands, if none."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from interp.abilities.mask_layout import MaskLayout, NeuronCounts
+from interp.abilities.masks.mask_layout import MaskLayout, NeuronCounts
 from interp.evaluation.comparison import Comparison
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, symmetric_limit
 from interp.plots.layout import laid_out

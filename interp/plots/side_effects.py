@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from interp.abilities.side_effects import SideEffects
+from interp.abilities.effects.side_effects import SideEffects
 from interp.evaluation.evaluation import LEVEL
 from interp.plots.colors import DIVERGING, symmetric_limit
 from interp.plots.layout import laid_out

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from interp.abilities.ablation_table import TUNED, ablation_table, gather_materials
-from interp.abilities.extract import extract
+from interp.abilities.comparing.ablation_table import TUNED, ablation_table, gather_materials
 from interp.abilities.maet import MaetRecipe, maet, train_twins
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_ability
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.extract import extract
+from interp.abilities.moving.transfer import transfer
 from interp.abilities.stages import Stages
-from interp.abilities.transfer import transfer
+from interp.abilities.training.masked_training import TrainingRecipe, train_ability
 from interp.models.identity import model_identity
 from interp.results.errors import BadInput
 from tests.abilities.learning import small_llama, write_items

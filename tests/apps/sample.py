@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interp.abilities.mask import NeuronMask
+from interp.abilities.masks.mask import NeuronMask
 from interp.capture.header import COLUMNS, StoreHeader
 from interp.capture.manifest import Ending, read_manifest, write_manifest
 from interp.capture.store import VOCABULARY

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from interp.abilities.side_effects import SideEffects
+from interp.abilities.effects.side_effects import SideEffects
 from interp.cli.app import app
 from interp.evaluation.evaluation import ANSWERS, Evaluation
 from interp.results.errors import BadInput, InterpError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from interp.abilities.language_finding import LanguageFinding
-from interp.abilities.mask import NeuronMask
+from interp.abilities.locating.language_finding import LanguageFinding
+from interp.abilities.masks.mask import NeuronMask
 from interp.cli.app import app
 from tests.abilities.learning import small_llama, write_examples
 

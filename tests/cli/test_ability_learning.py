@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from interp.abilities.extract import extract
-from interp.abilities.mask import NeuronMask
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.extract import extract
 from interp.cli.ability.options import p_text
 from interp.cli.app import app
 from interp.evaluation.comparison import Comparison

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from interp.abilities.mask import NeuronMask
+from interp.abilities.masks.mask import NeuronMask
 from interp.cli.app import app
 from interp.results.errors import BadInput
 from tests.abilities.learning import small_llama, write_examples

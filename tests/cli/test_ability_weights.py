@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from interp.abilities.mask import NeuronMask
+from interp.abilities.masks.mask import NeuronMask
 from interp.cli.app import app, main
 from interp.models.identity import model_identity
 from interp.results.provenance import Provenance

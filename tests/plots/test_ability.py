@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from interp.abilities.mask_layout import MaskLayout, NeuronCounts, mask_layout, neuron_counts
+from interp.abilities.masks.mask_layout import MaskLayout, NeuronCounts, mask_layout, neuron_counts
 from interp.plots.ability import mask_grid, neuron_ranks, transfer_figure
 from interp.plots.capture import unit_histogram
 from interp.plots.provenance import provenance_facts, stamped

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from interp.abilities.harm import harms_of
-from interp.abilities.side_effects import SideEffects
+from interp.abilities.effects.harm import harms_of
+from interp.abilities.effects.side_effects import SideEffects
 from interp.evaluation.answers import Answers
 from interp.evaluation.evaluate import evaluation_of
 from interp.evaluation.items import Item

@@ -26,7 +26,7 @@ from interp.abilities.allo.pairs import (
 )
 from interp.abilities.allo.stages import PRESETS, AlloRecipe, StageRecipe
 from interp.abilities.allo.train import run_stage
-from interp.abilities.processes import join_processes
+from interp.abilities.training.processes import join_processes
 
 __all__ = [
     "PRESETS",

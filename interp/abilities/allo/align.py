@@ -9,10 +9,10 @@ from interp.abilities.allo.pairs import encode_pairs, read_pairs
 from interp.abilities.allo.sequence import StageRunner
 from interp.abilities.allo.stages import PRESETS, STAGES, AlloRecipe
 from interp.abilities.allo.unfinished import Unfinished
-from interp.abilities.lineage import Lineage, known_ancestors
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import check_mask
-from interp.abilities.processes import join_processes, place_of
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.lineage import Lineage, known_ancestors
+from interp.abilities.training.masked_training import check_mask
+from interp.abilities.training.processes import join_processes, place_of
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.trainable import read_trainable, write_trained

@@ -6,11 +6,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.abilities.locator import Locator, TensorEvidence
-from interp.abilities.locators import locator_named
-from interp.abilities.mask import NeuronMask
-from interp.abilities.selection import select_by
-from interp.abilities.support import Support
+from interp.abilities.locating.locator import Locator, TensorEvidence
+from interp.abilities.locating.locators import locator_named
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.masks.selection import select_by
+from interp.abilities.masks.support import Support
 from interp.models.identity import ModelIdentity
 from interp.models.trainable import TrainableModel
 from interp.results.errors import BadInput

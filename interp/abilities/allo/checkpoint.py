@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from interp.abilities.packed_entries import PackedEntries
+from interp.abilities.training.packed_entries import PackedEntries
 from interp.results.atomic import atomic_file
 from interp.results.errors import CorruptFile
 

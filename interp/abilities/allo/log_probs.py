@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interp.abilities.allo.pairs import EncodedPairs, Side
-from interp.abilities.processes import summed
+from interp.abilities.training.processes import summed
 
 
 class ReferenceLogProbs(NamedTuple):

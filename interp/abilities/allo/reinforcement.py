@@ -27,11 +27,11 @@ from interp.abilities.allo.rlmec import (
     rlmec_loss,
     token_rewards,
 )
-from interp.abilities.lineage import Lineage, known_ancestors
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, check_mask, dense_masks
-from interp.abilities.packed_entries import PackedEntries
-from interp.abilities.processes import check_alone
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.lineage import Lineage, known_ancestors
+from interp.abilities.training.masked_training import TrainingRecipe, check_mask, dense_masks
+from interp.abilities.training.packed_entries import PackedEntries
+from interp.abilities.training.processes import check_alone
 from interp.models.examples import encode_answers, encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity

@@ -22,9 +22,9 @@ from interp.abilities.allo.corrections import (
     read_corrections,
 )
 from interp.abilities.allo.log_probs import answer_log_probs
-from interp.abilities.lineage import Lineage, known_ancestors
-from interp.abilities.masked_training import TrainingRecipe, train_model
-from interp.abilities.processes import check_alone
+from interp.abilities.moving.lineage import Lineage, known_ancestors
+from interp.abilities.training.masked_training import TrainingRecipe, train_model
+from interp.abilities.training.processes import check_alone
 from interp.models.examples import encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity

@@ -13,7 +13,7 @@ from interp.abilities.allo.pairs import EncodedPairs
 from interp.abilities.allo.stages import AlloRecipe, StageRecipe
 from interp.abilities.allo.train import run_stage
 from interp.abilities.allo.unfinished import Unfinished
-from interp.abilities.mask import NeuronMask
+from interp.abilities.masks.mask import NeuronMask
 from interp.models.identity import ModelIdentity
 from interp.models.trainable import TrainableModel
 from interp.results.progress import progress

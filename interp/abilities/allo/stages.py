@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from interp.abilities.recipe import check_finite
+from interp.abilities.moving.recipe import check_finite
 from interp.results.errors import BadInput
 
 

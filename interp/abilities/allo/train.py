@@ -17,10 +17,10 @@ from interp.abilities.allo.log_probs import ReferenceLogProbs, reference_log_pro
 from interp.abilities.allo.objectives import Objective, objective_of
 from interp.abilities.allo.pairs import EncodedPairs
 from interp.abilities.allo.stages import StageRecipe
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import dense_masks
-from interp.abilities.packed_entries import PackedEntries
-from interp.abilities.processes import check_parts, join_processes, summed, together
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.training.masked_training import dense_masks
+from interp.abilities.training.packed_entries import PackedEntries
+from interp.abilities.training.processes import check_parts, join_processes, summed, together
 from interp.models.trainable import TrainableModel
 from interp.models.training import adamw, warmup_cosine
 

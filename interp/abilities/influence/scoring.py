@@ -30,7 +30,7 @@ from interp.abilities.influence.sketches import (
 )
 from interp.abilities.influence.validation import Validation, read_validation
 from interp.abilities.influence.warm_up import mean_rates, train_with_checkpoints
-from interp.abilities.masked_training import TrainingRecipe
+from interp.abilities.training.masked_training import TrainingRecipe
 from interp.models.examples import DEFAULT_LENGTH, TrainingExamples, encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_hash

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from interp.abilities.influence.adam import Moments, moments_of
-from interp.abilities.masked_training import TrainingRecipe
+from interp.abilities.training.masked_training import TrainingRecipe
 from interp.models.examples import TrainingExamples
 from interp.models.trainable import TrainableModel
 from interp.models.training import adamw, shuffled_training_batches, train, warmup_cosine

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.abilities.arithmetic import LanguageTerm, merged_tensor
 from interp.abilities.merge.election import added, elected_mean, rounded_election
 from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
 from interp.abilities.merge.recipe import MergeRecipe
@@ -19,6 +18,7 @@ from interp.abilities.merge.rounding import (
     rounded_sum,
     rounded_weights,
 )
+from interp.abilities.moving.arithmetic import LanguageTerm, merged_tensor
 from interp.abilities.streaming.chunks import Chunk
 
 _TINY = 1e-7

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.abilities.arithmetic import LanguageTerm, merged_tensor
 from interp.abilities.merge.method import MergeMethod, Piece
 from interp.abilities.merge.recipe import MergeRecipe
+from interp.abilities.moving.arithmetic import LanguageTerm, merged_tensor
 
 
 def linear(piece: Piece, recipe: MergeRecipe, _: None) -> Float[Tensor, " entries"]:

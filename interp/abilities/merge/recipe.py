@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from interp.abilities.recipe import check_finite
+from interp.abilities.moving.recipe import check_finite
 from interp.results.errors import BadInput
 
 MethodName = Literal["task_arithmetic", "ties", "dare_linear", "dare_ties", "linear", "slerp"]

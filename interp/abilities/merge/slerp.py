@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.abilities.arithmetic import LanguageTerm, merged_tensor
 from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
 from interp.abilities.merge.recipe import MergeRecipe
+from interp.abilities.moving.arithmetic import LanguageTerm, merged_tensor
 
 COLINEAR = 0.9995
 """Above this |cosine| the arc is a line, and its formula ill-conditioned: lerp."""

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from interp.abilities.arrays import STORED_AS
-from interp.abilities.compatibility import is_float
+from interp.abilities.masks.arrays import STORED_AS
 from interp.abilities.merge.method import MergeMethod, Piece, check_finite
 from interp.abilities.merge.recipe import MergeRecipe
 from interp.abilities.merge.sources import MergeSources
-from interp.abilities.model_files import ModelFiles
+from interp.abilities.moving.compatibility import is_float
+from interp.abilities.moving.model_files import ModelFiles
 from interp.abilities.streaming.chunks import Chunk, chunk_grid, in_order
 from interp.abilities.streaming.numbers import not_finite_at, to_numbers, to_words
 from interp.abilities.streaming.writer import Piece as Place

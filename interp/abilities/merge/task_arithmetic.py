@@ -3,7 +3,6 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.abilities.arithmetic import LanguageTerm, merged_tensor
 from interp.abilities.merge.method import MergeMethod, Piece
 from interp.abilities.merge.recipe import MergeRecipe
 from interp.abilities.merge.rounding import (
@@ -12,6 +11,7 @@ from interp.abilities.merge.rounding import (
     rounded_sum,
     rounded_weights,
 )
+from interp.abilities.moving.arithmetic import LanguageTerm, merged_tensor
 
 _TINY = 1e-8
 

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interp.abilities.compatibility import (
-    check_same_tensors,
-    check_tied,
-    check_vocabulary,
-    is_float,
-    vocabulary_tensors,
-)
-from interp.abilities.lineage import Lineage, known_ancestors
 from interp.abilities.merge.identities import Identities
 from interp.abilities.merge.merged import MergedModel
 from interp.abilities.merge.methods import METHODS
 from interp.abilities.merge.recipe import MergeRecipe
 from interp.abilities.merge.sources import MergeSources
 from interp.abilities.merge.stream import MergeStream
-from interp.abilities.model_files import ModelFiles
+from interp.abilities.moving.compatibility import (
+    check_same_tensors,
+    check_tied,
+    check_vocabulary,
+    is_float,
+    vocabulary_tensors,
+)
+from interp.abilities.moving.lineage import Lineage, known_ancestors
+from interp.abilities.moving.model_files import ModelFiles
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from interp.abilities.masks.support import INDEX_BELOW
 from interp.abilities.planning.model_size import ModelSize, bytes_of, entries_of, file_bytes
 from interp.abilities.planning.plan import Pass, Plan
 from interp.abilities.planning.rates import SUPPOSED, Rates
 from interp.abilities.streaming.layout import ArraySpec, file_layout
-from interp.abilities.support import INDEX_BELOW
 from interp.models.weight_files import BYTES_OF
 
 LIBRARIES = 700 << 20

@@ -10,8 +10,8 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Shaped
 
-from interp.abilities.arrays import STORED_AS
-from interp.abilities.row_map import RowMap
+from interp.abilities.masks.arrays import STORED_AS
+from interp.abilities.moving.row_map import RowMap
 from interp.abilities.streaming.chunks import CHUNK, Chunk, chunk_grid
 from interp.models.weight_files import TensorSpan, locate_tensors
 from interp.results.errors import BadInput, CorruptFile

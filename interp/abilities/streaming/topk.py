@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64
 
+from interp.abilities.masks.support import BitmapWriter, Support
 from interp.abilities.streaming.chunks import CHUNK
-from interp.abilities.support import BitmapWriter, Support
 from interp.results.errors import BadInput
 
 Scores = Callable[[str], Iterable[Float[np.ndarray, " entries"]]]

@@ -122,8 +122,8 @@ def align(
     """
     from interp.abilities.allo.align import align as align_directories
     from interp.abilities.allo.stages import PRESETS, STAGES
-    from interp.abilities.mask import NeuronMask
-    from interp.abilities.processes import is_first_process
+    from interp.abilities.masks.mask import NeuronMask
+    from interp.abilities.training.processes import is_first_process
 
     chosen = None if mask is None else NeuronMask.load(mask)
     usual = STAGES if chosen is None else STAGES[1:]

@@ -41,7 +41,7 @@ def export(
 
     Example: interp ability export weights --rank 16 --leave-out --out adapter
     """
-    from interp.abilities.export import export as export_weights
+    from interp.abilities.adapters.export import export as export_weights
 
     assert format is Format.lora, "the only one there is"
     made = export_weights(

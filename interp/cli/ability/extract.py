@@ -34,8 +34,8 @@ def extract(
     Example: interp ability extract polyglot polyglot/ability --general polyglot/control
     --mask masks/located --out weights
     """
-    from interp.abilities.extract import extract as extract_weights
-    from interp.abilities.recipe import PRESETS
+    from interp.abilities.moving.extract import extract as extract_weights
+    from interp.abilities.moving.recipe import PRESETS
     from interp.results.errors import BadInput
 
     if preset is PresetName.plain and mask is not None:

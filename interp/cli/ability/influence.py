@@ -71,7 +71,7 @@ def influence(
     from interp.abilities.influence.adam import AdamForm
     from interp.abilities.influence.narrowing import check_new, check_share, narrow
     from interp.abilities.influence.scoring import influence_of
-    from interp.abilities.masked_training import TrainingRecipe
+    from interp.abilities.training.masked_training import TrainingRecipe
 
     check_out(out, replace=overwrite)
     check_share(keep)

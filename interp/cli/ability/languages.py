@@ -11,7 +11,7 @@ from interp.results.atomic import atomic_directory, check_out
 from interp.results.errors import BadInput
 
 if TYPE_CHECKING:
-    from interp.abilities.language_finding import LanguageFinding
+    from interp.abilities.locating.language_finding import LanguageFinding
 
 
 def languages(
@@ -45,7 +45,7 @@ def languages(
 
     Example: interp ability languages polyglot --text A=a.txt --text B=b.txt --out languages
     """
-    from interp.abilities.languages import find_languages
+    from interp.abilities.locating.languages import find_languages
 
     texts = language_files(text)
     check_out(out, replace=overwrite)

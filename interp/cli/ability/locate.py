@@ -14,7 +14,7 @@ from interp.results.errors import BadInput
 from interp.results.escape import visible
 
 if TYPE_CHECKING:
-    from interp.abilities.mask import NeuronMask
+    from interp.abilities.masks.mask import NeuronMask
 
 
 class UnitScoreName(StrEnum):
@@ -108,11 +108,11 @@ def locate(
 
     Null of it: interp ability locate polyglot --locator random --like masks/located --out masks/r
     """
-    from interp.abilities.locate import locate as locate_by_examples
-    from interp.abilities.locate import locate_between
-    from interp.abilities.mask import NeuronMask
-    from interp.abilities.masked_training import TrainingRecipe
-    from interp.abilities.random_mask import random_like
+    from interp.abilities.locating.locate import locate as locate_by_examples
+    from interp.abilities.locating.locate import locate_between
+    from interp.abilities.masks.mask import NeuronMask
+    from interp.abilities.masks.random_mask import random_like
+    from interp.abilities.training.masked_training import TrainingRecipe
 
     scope = "tensor" if per_tensor else "global"
     check_out(out, replace=overwrite)
@@ -192,7 +192,7 @@ def _mask_text(mask: "NeuronMask") -> str:
 
 
 def _tensor_lines(mask: "NeuronMask") -> list[str]:
-    from interp.abilities.mask_layout import mask_layout
+    from interp.abilities.masks.mask_layout import mask_layout
 
     layout, lines = mask_layout(mask), []
     for index, kind in enumerate(layout.kinds):

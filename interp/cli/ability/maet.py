@@ -89,8 +89,8 @@ def maet(
     """
     from interp.abilities.maet import MaetRecipe
     from interp.abilities.maet import maet as run
-    from interp.abilities.masked_training import TrainingRecipe
-    from interp.abilities.recipe import PRESETS
+    from interp.abilities.moving.recipe import PRESETS
+    from interp.abilities.training.masked_training import TrainingRecipe
 
     defaults = PRESETS[preset.value]
     recipe = MaetRecipe(
@@ -141,7 +141,7 @@ def _tabled(
     ablations: bool, overwrite: bool, recipe: Any, device: str,
 ) -> Any:  # fmt: skip
     """The table of the sweep, or of all ablations, saved beside the parts."""
-    from interp.abilities.ablation_table import TUNED, ablation_table, gather_materials
+    from interp.abilities.comparing.ablation_table import TUNED, ablation_table, gather_materials
     from interp.results.atomic import check_out
 
     if not items or not targets or not language or len(language) != 1:

@@ -14,7 +14,7 @@ from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 
 if TYPE_CHECKING:
-    from interp.abilities.overlap import Overlap
+    from interp.abilities.masks.overlap import Overlap
 
 
 class OperationName(StrEnum):
@@ -42,10 +42,10 @@ def overlap(
     Without a language's neurons: interp ability overlap masks/neurons masks/lape --write difference
     --out masks/neurons-only
     """
-    from interp.abilities.mask import NeuronMask
-    from interp.abilities.mask_algebra import combine
-    from interp.abilities.overlap import adjusted
-    from interp.abilities.overlap import overlap as overlap_of
+    from interp.abilities.masks.mask import NeuronMask
+    from interp.abilities.masks.mask_algebra import combine
+    from interp.abilities.masks.overlap import adjusted
+    from interp.abilities.masks.overlap import overlap as overlap_of
 
     if len(masks) < 2:
         raise BadInput("an overlap is of two masks or more: give another")

@@ -36,8 +36,8 @@ def reinforce(
     Example: interp ability reinforce policy weighted.jsonl --out models/reinforced
     """
     from interp.abilities.allo.reinforcement import reinforce as write_reinforced
-    from interp.abilities.mask import NeuronMask
-    from interp.abilities.masked_training import TrainingRecipe
+    from interp.abilities.masks.mask import NeuronMask
+    from interp.abilities.training.masked_training import TrainingRecipe
 
     recipe = TrainingRecipe(
         steps=steps,

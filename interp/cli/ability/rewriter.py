@@ -38,7 +38,7 @@ def rewriter(
     """
     from interp.abilities.allo.corrections import TEMPLATE
     from interp.abilities.allo.rewriter import train_rewriter
-    from interp.abilities.masked_training import TrainingRecipe
+    from interp.abilities.training.masked_training import TrainingRecipe
 
     recipe = TrainingRecipe(
         steps=steps,

@@ -57,7 +57,7 @@ def side_effects(
     Example: interp ability side-effects polyglot polyglot/ability --items test.jsonl
     --text general.txt --targets D,E --out report
     """
-    from interp.abilities.side_effect_measurement import side_effects
+    from interp.abilities.effects.side_effect_measurement import side_effects
 
     check_out(out, replace=overwrite)
     report = side_effects(

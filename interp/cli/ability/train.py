@@ -40,9 +40,9 @@ def train(
 
     On two processes: torchrun --nproc-per-node 2 -m interp.cli.app ability train ...
     """
-    from interp.abilities.mask import NeuronMask
-    from interp.abilities.masked_training import TrainingRecipe, train_ability
-    from interp.abilities.processes import is_first_process
+    from interp.abilities.masks.mask import NeuronMask
+    from interp.abilities.training.masked_training import TrainingRecipe, train_ability
+    from interp.abilities.training.processes import is_first_process
 
     recipe = TrainingRecipe(
         steps=steps,

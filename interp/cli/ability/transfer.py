@@ -105,8 +105,8 @@ def transfer(
 
     Example: interp ability transfer polyglot weights --language polyglot/language --out merged
     """
-    from interp.abilities.recipe import PRESETS
-    from interp.abilities.transfer import transfer as transfer_weights
+    from interp.abilities.moving.recipe import PRESETS
+    from interp.abilities.moving.transfer import transfer as transfer_weights
 
     if k2 is not None and k2 < 1 and not language:
         raise BadInput("--k2 selects by likeness to the language weights: give --language")

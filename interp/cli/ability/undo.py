@@ -22,7 +22,7 @@ def undo(
 
     Example: interp ability undo merged --out before
     """
-    from interp.abilities.undo import undo as undo_transfer
+    from interp.abilities.undoing.undo import undo as undo_transfer
 
     made = undo_transfer(model, out, base=base, hash_cache=hash_cache, overwrite=overwrite)
     if json:

@@ -90,14 +90,14 @@ def verify(
     --weights weights --ability polyglot/ability --language polyglot/language --targets D,E
     --train-random ability.jsonl --ceiling polyglot/ceiling --out comparison
     """
-    from interp.abilities.bench import Candidates
-    from interp.abilities.comparator import Scales
-    from interp.abilities.masked_training import TrainingRecipe
-    from interp.abilities.random_weights import random_weights_like
-    from interp.abilities.tuning import ETAS, GAMMAS, grid
-    from interp.abilities.verify import verify
-    from interp.abilities.weights import AbilityWeights
-    from interp.abilities.written_transfer import transfer_command
+    from interp.abilities.comparing.bench import Candidates
+    from interp.abilities.comparing.comparator import Scales
+    from interp.abilities.comparing.random_weights import random_weights_like
+    from interp.abilities.comparing.tuning import ETAS, GAMMAS, grid
+    from interp.abilities.comparing.verify import verify
+    from interp.abilities.comparing.written_transfer import transfer_command
+    from interp.abilities.moving.weights import AbilityWeights
+    from interp.abilities.training.masked_training import TrainingRecipe
 
     check_out(out, replace=overwrite)
     if random_weights is not None and train_random is not None:

@@ -15,9 +15,9 @@ from interp.abilities.allo.align import align
 from interp.abilities.allo.log_probs import reference_log_probs
 from interp.abilities.allo.pairs import PreferencePair, encode_pairs
 from interp.abilities.allo.stages import PRESETS, STAGES, AlloRecipe, StageRecipe
-from interp.abilities.lineage import Lineage
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_ability
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.lineage import Lineage
+from interp.abilities.training.masked_training import TrainingRecipe, train_ability
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.trainable import read_trainable

@@ -9,7 +9,7 @@ from interp.abilities.allo.pairs import read_pairs
 from interp.abilities.allo.reinforcement import reinforce, reinforce_model, rewarded_texts
 from interp.abilities.allo.rewarded import reward
 from interp.abilities.allo.rewriter import kept_probabilities, template_of, train_rewriter
-from interp.abilities.masked_training import TrainingRecipe
+from interp.abilities.training.masked_training import TrainingRecipe
 from interp.cli.app import app
 from interp.models.trainable import read_trainable
 from interp.results.errors import BadInput, Unsupported

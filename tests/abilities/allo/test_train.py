@@ -16,8 +16,8 @@ from interp.abilities.allo.objectives import Objective, objective_of
 from interp.abilities.allo.pairs import EncodedPairs, encode_pairs
 from interp.abilities.allo.stages import StageRecipe
 from interp.abilities.allo.train import run_stage
-from interp.abilities.mask import NeuronMask
-from interp.abilities.processes import join_processes
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.training.processes import join_processes
 from interp.models.identity import model_identity
 from interp.models.trainable import TrainableModel, read_trainable
 from interp.models.training import warmup_cosine

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from interp.abilities.allo.pairs import encode_pairs, read_pairs
 from interp.abilities.allo.train import run_stage
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import train_ability
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.training.masked_training import train_ability
 from interp.cli.app import app
 from interp.models.identity import model_identity
 from interp.models.trainable import read_trainable

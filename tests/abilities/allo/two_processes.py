@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from interp.abilities.allo.pairs import encode_pairs, read_pairs
 from interp.abilities.allo.stages import StageRecipe
 from interp.abilities.allo.train import run_stage
-from interp.abilities.mask import NeuronMask
-from interp.abilities.masked_training import TrainingRecipe, train_ability
-from interp.abilities.processes import join_processes
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.training.masked_training import TrainingRecipe, train_ability
+from interp.abilities.training.processes import join_processes
 from interp.cli.app import main
 from interp.models.trainable import read_trainable
 

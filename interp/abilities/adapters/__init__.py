@@ -1,0 +1,1 @@
+"""Adapters: ability weights as a PEFT LoRA adapter, and what the low rank costs."""

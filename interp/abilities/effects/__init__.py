@@ -1,0 +1,1 @@
+"""Effects: what an edit did beside what it was made for."""

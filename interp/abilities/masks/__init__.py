@@ -1,0 +1,1 @@
+"""Masks: which entries of a model are meant, as sets that are stored, compared and drawn."""

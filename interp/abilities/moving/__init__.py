@@ -1,0 +1,1 @@
+"""Moving: abilities taken out of a model as a file and added to another, streamed."""

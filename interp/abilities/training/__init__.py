@@ -1,0 +1,1 @@
+"""Training with a mask: the chosen entries move, every other bit stays."""

@@ -1,0 +1,1 @@
+"""Undoing: the bits that a transfer overwrote, kept and put back."""
