@@ -1,7 +1,8 @@
 """The locators, one file each: the folder is the registry.
 
 A locator scores every entry of a tensor; `interp.abilities.locating.locate` gathers what it needs
-and keeps the highest scores. Those with `null` set know nothing of the ability: what others must beat.
+and keeps the highest scores. Those with `null` set know nothing of the ability: what others must
+beat.
 
     from interp.abilities.locating.locators import locators
     for name, locator in locators().items():
