@@ -14,27 +14,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interp.abilities.allo.align import align as align
     from interp.abilities.comparing.verify import verify as verify
+    from interp.abilities.effects.side_effect_measurement import side_effects as side_effects
+    from interp.abilities.influence.scoring import influence_of as influence_of
     from interp.abilities.locating.locate import locate as locate
+    from interp.abilities.maet import maet as maet
+    from interp.abilities.merge.models import merge_models as merge_models
     from interp.abilities.moving.extract import extract as extract
     from interp.abilities.moving.transfer import transfer as transfer
     from interp.abilities.training.masked_training import train_ability as train_ability
+    from interp.abilities.undoing.undo import undo as undo
     from interp.capture.run import record as record
     from interp.capture.store import ActivationStore as ActivationStore
     from interp.corpus.sources import open_corpus as open_corpus
+    from interp.evaluation.evaluate import evaluate as evaluate
     from interp.models.load import load as load
     from interp.results.study import Study as Study
 
 _HOMES = {
     "ActivationStore": "interp.capture.store",
     "Study": "interp.results.study",
+    "align": "interp.abilities.allo.align",
+    "evaluate": "interp.evaluation.evaluate",
     "extract": "interp.abilities.moving.extract",
+    "influence_of": "interp.abilities.influence.scoring",
     "load": "interp.models.load",
     "locate": "interp.abilities.locating.locate",
+    "maet": "interp.abilities.maet",
+    "merge_models": "interp.abilities.merge.models",
     "open_corpus": "interp.corpus.sources",
     "record": "interp.capture.run",
+    "side_effects": "interp.abilities.effects.side_effect_measurement",
     "train_ability": "interp.abilities.training.masked_training",
     "transfer": "interp.abilities.moving.transfer",
+    "undo": "interp.abilities.undoing.undo",
     "verify": "interp.abilities.comparing.verify",
 }
 
