@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.abilities.merge.election import added, elected_mean, rounded_election
+from interp.abilities.merge.election import added, elected_mean, rounded_election, votes
 from interp.abilities.merge.method import MergeMethod, Piece, Whole, merge_tensor
 from interp.abilities.merge.recipe import MergeRecipe
 from interp.abilities.merge.rounding import (
@@ -33,6 +33,8 @@ class Drops(NamedTuple):
     """What the kept entries of every model are multiplied by."""
     states: Mapping[Chunk, tuple[Tensor | None, ...]]
     """Of torch's stream where a chunk begins, for every model; empty for our own numbers."""
+    majority: int = 0
+    """The sign of most elected signs; 0 where it is not asked for, or they cancel."""
 
 
 def kept_entries(
@@ -54,12 +56,20 @@ def kept_entries(
 
 
 def measure_drops(whole: Whole, recipe: MergeRecipe) -> Drops:
-    """The factor of every model, and where mergekit's random stream stands at every chunk."""
+    """Factors, where mergekit's random stream stands at every chunk, and the majority's sign."""
     states = {}
     if recipe.numerics == "mergekit":
         by_model = [list(_states(whole, density)) for density in recipe.density]
         states = dict(zip(whole.chunks, zip(*by_model, strict=True), strict=True))
-    drops = Drops((1.0,) * len(recipe.density), states)
+    drops = _rescaled(whole, recipe, Drops((1.0,) * len(recipe.density), states))
+    if (recipe.method, recipe.numerics, recipe.zero) != ("dare_ties", "exact", "majority"):
+        return drops
+    each = whole.each(lambda piece: votes(_weighted(piece, recipe, drops)))
+    return drops._replace(majority=int(np.sign(sum(each))))
+
+
+def _rescaled(whole: Whole, recipe: MergeRecipe, drops: Drops) -> Drops:
+    """With the factor of every model."""
     if recipe.rescale == "none":
         return drops
     if recipe.rescale == "density":
@@ -97,14 +107,14 @@ def dare_ties(piece: Piece, recipe: MergeRecipe, drops: Drops) -> Float[Tensor, 
         return rounded_election(
             piece.base, weighted, weights, normalize=recipe.normalize, scale=recipe.scale
         )
-    weighted = [
-        difference.mul_(weight * factor)
-        for difference, weight, factor in zip(
-            _dropped(piece, recipe, drops), recipe.weights, drops.factors, strict=True
-        )
-    ]
+    # Unlike TIES' authors, DARE's read a majority of 0 as no sign: nothing is merged there.
+    undecided = recipe.zero == "majority" and drops.majority == 0
     mixed = elected_mean(
-        weighted, recipe.weights, zero=recipe.zero, majority=0, normalize=recipe.normalize
+        _weighted(piece, recipe, drops),
+        recipe.weights,
+        zero="none" if undecided else recipe.zero,
+        majority=drops.majority,
+        normalize=recipe.normalize,
     )
     return added(piece.base, mixed, scale=recipe.scale)
 
@@ -148,6 +158,16 @@ def _dropped(piece: Piece, recipe: MergeRecipe, drops: Drops) -> list[Tensor]:
     return [
         difference.masked_fill_(~_kept(piece, recipe, drops, i), 0.0)
         for i, difference in enumerate(rounded_differences(piece))
+    ]
+
+
+def _weighted(piece: Piece, recipe: MergeRecipe, drops: Drops) -> list[Tensor]:
+    """What is left of every difference, rescaled and times its weight."""
+    return [
+        difference.mul_(weight * factor)
+        for difference, weight, factor in zip(
+            _dropped(piece, recipe, drops), recipe.weights, drops.factors, strict=True
+        )
     ]
 
 

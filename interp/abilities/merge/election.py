@@ -42,6 +42,11 @@ def elected_mean(
     return mixed.div_(one_where_zero_(divisor))
 
 
+def votes(weighted: Sequence[Float[Tensor, " entries"]]) -> int:
+    """How many entries of Σ weighted are plus, less how many are minus."""
+    return int(_sum(weighted).sign().sum(dtype=torch.float64))
+
+
 def added(
     base: Float[Tensor, " entries"], mixed: Float[Tensor, " entries"], *, scale: float
 ) -> Float[Tensor, " entries"]:

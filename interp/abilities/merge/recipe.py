@@ -67,8 +67,8 @@ class MergeRecipe:
     scope: Scope
     """Whether TIES trims each tensor to its density or the whole model to it."""
     zero: Conflict
-    """What TIES makes of an entry whose weighted differences cancel: nothing, plus, or the sign of
-    most entries of its scope."""
+    """What TIES and DARE with signs make of an entry whose weighted differences cancel: nothing,
+    plus, or the sign of most entries of its scope, DARE's being the tensor."""
     keep: Keep
     """floor: TIES keeps max(1, floor(density n)) entries, the first of equals. paper: all that
     reach the largest one that is to go, so one more, and every equal of it."""

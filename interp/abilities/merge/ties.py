@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.abilities.merge.bits import masked, reaching, size_bits
-from interp.abilities.merge.election import added, elected_mean, rounded_election
+from interp.abilities.merge.election import added, elected_mean, rounded_election, votes
 from interp.abilities.merge.method import MergeMethod, Piece, Whole, in_memory
 from interp.abilities.merge.ranks import Rank, ranked
 from interp.abilities.merge.recipe import Conflict, Keep, MergeRecipe
@@ -55,8 +55,8 @@ def measure_trims(whole: Whole, recipe: MergeRecipe) -> Trims:
     facts = Trims(trims, before, majority=0)
     if recipe.zero != "majority" or recipe.numerics == "mergekit":
         return facts
-    votes = sum(whole.each(lambda piece: _votes(piece, recipe, facts)))
-    return facts._replace(majority=int(np.sign(votes)))
+    each = whole.each(lambda piece: votes(_weighted(_trimmed(piece, facts), recipe)))
+    return facts._replace(majority=int(np.sign(sum(each))))
 
 
 def ties(piece: Piece, recipe: MergeRecipe, facts: Trims) -> Float[Tensor, " entries"]:
@@ -187,12 +187,6 @@ def _weighted(differences: list[Tensor], recipe: MergeRecipe) -> list[Tensor]:
         if weight != 1.0:
             difference.mul_(weight)
     return differences
-
-
-def _votes(piece: Piece, recipe: MergeRecipe, facts: Trims) -> int:
-    """Entries of the piece that elect plus, less those that elect minus."""
-    total = sum(_weighted(_trimmed(piece, facts), recipe), torch.zeros_like(piece.base))
-    return int(total.sign().sum(dtype=torch.float64))
 
 
 METHODS = (

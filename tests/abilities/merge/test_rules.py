@@ -73,6 +73,22 @@ def test_the_majority_is_that_of_all_entries():
         assert made.tolist() == [2.0 * sign, sign, sign, sign, 3.0 * sign]
 
 
+@pytest.mark.parametrize("settings", [{"preset": "paper"}, {"zero": "majority"}])
+def test_a_majority_that_cancels_gives_dare_no_sign(settings):
+    base, step = torch.zeros(50), normal(50)
+    made = merged("dare_ties", base, [step, -step], density=1.0, **settings)
+    assert torch.equal(made, base)
+
+
+def test_dares_majority_is_that_of_all_entries():
+    base = torch.zeros(5)
+    for sign in (1.0, -1.0):
+        one = torch.tensor([2.0, sign, sign, sign, 3.0])
+        two = torch.tensor([-2.0, sign, sign, sign, -3.0])
+        made = merged("dare_ties", base, [one, two], preset="paper", density=1.0)
+        assert made.tolist() == [2.0 * sign, *[2.0 * sign] * 3, 3.0 * sign]
+
+
 def ties_by_the_book(base, models, weights, density):
     """The same rule, written with sorts and loops over entries."""
     trimmed = []
