@@ -4,25 +4,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.abilities.merge.bits import as_integers
 from interp.abilities.merge.method import MergeMethod, Piece
 from interp.abilities.merge.recipe import MergeRecipe
-from interp.abilities.moving.arithmetic import LanguageTerm, merged_tensor
 
 
 def linear(piece: Piece, recipe: MergeRecipe, _: None) -> Float[Tensor, " entries"]:
     """Σ w_i θ_i / Σ w_i, or without the division if not `normalize`. The base is not in it.
 
-    The mean is taken around the base, which it does not change: where all models equal the base,
-    its bits stay.
+    A mean keeps the bits of the base where all models have them.
     """
     if recipe.numerics == "mergekit" or not recipe.normalize:
         return _weighted_sum(piece, recipe)
     total = sum(recipe.weights)
-    terms = [
-        LanguageTerm(weight / total, model)
-        for weight, model in zip(recipe.weights, piece.models, strict=True)
-    ]
-    return merged_tensor(piece.base, languages=terms)
+    mean = torch.zeros_like(piece.base)
+    for weight, model in zip(recipe.weights, piece.models, strict=True):
+        mean.add_(torch.mul(model, weight / total))
+    bits = as_integers(piece.base)
+    same = torch.ones_like(bits, dtype=torch.bool)
+    for model in piece.models:
+        same.logical_and_(as_integers(model) == bits)
+    return torch.where(same, piece.base, mean)
 
 
 def _weighted_sum(piece: Piece, recipe: MergeRecipe) -> Float[Tensor, " entries"]:

@@ -307,6 +307,8 @@ def test_a_tensor_without_entries_stays_one(method):
 
 def test_the_mean_of_the_models_leaves_the_base_out():
     base, one, two = normal(9), normal(9, seed=1), normal(9, seed=2)
+    small = torch.full((9,), 2.0**-30)
+    assert torch.equal(merged("linear", torch.ones(9), [small, small]), small)
     made = merged("linear", base, [one, two], weights=[1.0, 3.0])
     torch.testing.assert_close(made, 0.25 * one + 0.75 * two)
     summed = merged("linear", base, [one, two], weights=[1.0, 3.0], normalize=False)
