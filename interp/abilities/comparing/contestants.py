@@ -10,7 +10,7 @@ from interp.abilities.comparing.comparator import Comparator, Scales, TensorSour
 from interp.abilities.comparing.parts import Part, Parts, Weights
 from interp.abilities.moving.arithmetic import AbilityTerm, LanguageTerm, merged_tensor
 from interp.abilities.moving.recipe import Selection
-from interp.abilities.moving.similarity import moments, select_tensors, similarity_of
+from interp.abilities.moving.similarity import Moments, moments, select_tensors, similarity_of
 from interp.results.errors import Mismatch
 
 
@@ -77,8 +77,12 @@ def comparison_with(
 
 
 def likenesses(base: Weights, language: Weights, parts: Parts) -> dict[str, float]:
-    """Cosine of ability and language weights in every tensor, on the ability's entries."""
-    return {name: _likeness(base[name], language[name], part) for name, part in parts.items()}
+    """Cosine of ability and language weights on the ability's entries, by tensor.
+
+    Tensors in which the ability's weights are all 0 are left out, as where they are streamed.
+    """
+    sums = {name: _moments(base[name], language[name], part) for name, part in parts.items()}
+    return {name: similarity_of(total).on_mask for name, total in sums.items() if total.ability}
 
 
 def in_tensors(parts: Parts, names: Sequence[str]) -> Parts:
@@ -86,6 +90,5 @@ def in_tensors(parts: Parts, names: Sequence[str]) -> Parts:
     return {name: parts[name] for name in names if name in parts}
 
 
-def _likeness(base: Tensor, language: Tensor, part: Part) -> float:
-    difference = (language - base).flatten()
-    return similarity_of(moments(difference, part.positions, part.delta)).on_mask
+def _moments(base: Tensor, language: Tensor, part: Part) -> Moments:
+    return moments((language - base).flatten(), part.positions, part.delta)

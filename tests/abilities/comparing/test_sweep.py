@@ -1,15 +1,24 @@
 """Sweeps: equal numbers of settings, nested grids, one rule that chooses."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from interp.abilities.comparing.ablations import Materials, Trained, maet_methods
 from interp.abilities.comparing.comparator import Scales
-from interp.abilities.comparing.contestants import Contestant, addition
+from interp.abilities.comparing.contestants import Contestant, addition, transfer
 from interp.abilities.comparing.parts import Part, less, parts_between
 from interp.abilities.comparing.sweep import Method, Variant, best, scale_grid, sweep
 from interp.abilities.comparing.tuning import Measured
+from interp.abilities.masks.mask import NeuronMask
+from interp.abilities.moving.extract import extract
+from interp.abilities.moving.transfer import transfer as write_transfer
+from interp.models.identity import model_identity
 from interp.results.errors import BadInput, Mismatch
+from interp.results.provenance import Provenance
+from tests.abilities.checkpoints import near, random_tensors, read_model, write_model
 
 NAMES = {
     "model.layers.0.self_attn.q_proj.weight": (4, 4),
@@ -87,6 +96,35 @@ def test_the_plain_rows_are_the_formulas_they_are_named_for() -> None:
         torch.testing.assert_close(added, expected)
         analogy = rows["plain_analogy"].variants[0].contestant.tensor(name, Scales(1.0, 1.0))
         torch.testing.assert_close(analogy, ability[name] - control[name] + m.language[name])
+
+
+def test_a_tensor_whose_ability_weights_are_0_is_in_no_share_of_tensors(tmp_path: Path) -> None:
+    base = random_tensors(0)
+    ability, language = near(base, 1), near(base, 2)
+    ability["model.layers.0.norm.weight"] = base["model.layers.0.norm.weight"]
+    place = {
+        name: write_model(tmp_path / name, tensors)
+        for name, tensors in {"base": base, "ability": ability, "language": language}.items()
+    }
+    mask = NeuronMask.from_dense(
+        {
+            name: np.arange(tensor.numel()).reshape(tensor.shape) % 3 > 0
+            for name, tensor in base.items()
+        },
+        level="entry",
+        recipe={},
+        base=model_identity(place["base"]),
+        provenance=Provenance.collect("t", model_hash=None, corpus_hash=None, seed=0, settings={}),
+    )
+    found = extract(place["base"], place["ability"], tmp_path / "weights", mask=mask)
+    written = write_transfer(
+        place["base"], found, tmp_path / "merged", language=place["language"], k2=0.6
+    )
+    assert len(written.selected[0]) == 3
+    parts = parts_between(base, ability, mask=mask)
+    swept = transfer("", "", base=base, parts=parts, language=language, k2=0.6)
+    for name, tensor in read_model(tmp_path / "merged").items():
+        assert torch.equal(swept.tensor(name, Scales(1.0, 1.0)), tensor), name
 
 
 def test_one_role_alone_leaves_all_other_tensors_to_the_language() -> None:
