@@ -101,19 +101,25 @@ def _projections(maps: LinearMaps, *, side: int, seed: int) -> dict[str, Project
     for name, module in maps.items():
         d_in, d_out = d_in_out(module)
         generator = torch.Generator().manual_seed(_seed_of(seed, name))
-        drawn = [_signs(side, width, generator) for width in (d_out, d_in)]
+        drawn = [random_signs(side, width, generator) for width in (d_out, d_in)]
         found[name] = Projection(*(signs.to(module.weight.device) for signs in drawn))
     return found
 
 
-def _signs(side: int, width: int, generator: torch.Generator) -> Tensor:
+def random_signs(
+    side: int, width: int, generator: torch.Generator
+) -> Float32[Tensor, "{side} {width}"]:
     """Random signs over the root of their rows; where they fit, made orthonormal columns.
 
     Orthonormal columns keep every product within a map as it is; signs keep it on average.
     """
     drawn = torch.randint(0, 2, (side, width), generator=generator, dtype=torch.float32)
     signs = (2 * drawn - 1) / math.sqrt(side)
-    return signs if width > side else torch.linalg.qr(signs).Q
+    if width > side:
+        return signs
+    # Householder's Q leans to one side: only with R's diagonal plus are its signs a matter of luck.
+    found = torch.linalg.qr(signs)
+    return torch.where(found.R.diagonal() < 0, -found.Q, found.Q)
 
 
 def _seed_of(seed: int, name: str) -> int:

@@ -16,7 +16,7 @@ from interp.abilities.influence.influence import Influence
 from interp.abilities.influence.narrowing import narrow
 from interp.abilities.influence.rows import batch_rows, encode_row, read_rows, row_losses
 from interp.abilities.influence.scoring import influence_of
-from interp.abilities.influence.sketches import sketched_gradients, sketched_steps
+from interp.abilities.influence.sketches import random_signs, sketched_gradients, sketched_steps
 from interp.abilities.influence.warm_up import checkpoint_steps, mean_rates
 from interp.abilities.training.masked_training import TrainingRecipe
 from interp.cli.app import app
@@ -115,6 +115,14 @@ def test_the_sketch_of_a_plain_step_is_the_sketch_of_its_gradient(style, tmp_pat
     gradients = sketched_gradients(trained.model, tensors, dim=100, seed=3)
     torch.testing.assert_close(steps.of(batch), gradients.of(batch), atol=1e-5, rtol=1e-4)
     assert steps.tensors == gradients.tensors
+
+
+def test_a_narrow_map_is_projected_by_orthonormal_columns_that_lean_to_no_side():
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([random_signs(24, 8, generator) for _ in range(400)])
+    torch.testing.assert_close(drawn.mT @ drawn, torch.eye(8).expand(400, 8, 8))
+    # Every entry has variance 1 / 24: the mean of 400 is within five standard errors of 0.
+    assert float(drawn.mean(0).abs().max()) < 5 / (24 * 400) ** 0.5
 
 
 def test_other_seeds_give_other_sketches_and_the_same_seed_the_same(small, files):
