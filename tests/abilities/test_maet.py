@@ -1,6 +1,7 @@
 """MAET whole: its parts are what the single commands make, and are made again only when due."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from interp.abilities.moving.transfer import transfer
 from interp.abilities.stages import Stages
 from interp.abilities.training.masked_training import TrainingRecipe, train_ability
 from interp.models.identity import model_identity
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, CorruptFile
 from tests.abilities.learning import small_llama, write_items
 
 TRAINING = TrainingRecipe(steps=60, lr=1e-2, batch_size=16, warmup=5)
@@ -94,6 +95,26 @@ def test_only_what_depends_on_a_setting_is_made_again(world: World, tmp_path: Pa
 def test_a_directory_of_something_else_is_not_touched(world: World, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(BadInput, match="not of this command"):
+        Stages(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        '{"schema": "interp.stages/1", "sta',
+        b"\xff\xfe",
+        "[]",
+        '{"stages": {}}',
+        '{"schema": "interp.stages/2", "stages": {}}',
+        '{"schema": "interp.stages/1"}',
+        '{"schema": "interp.stages/1", "stages": {"mask": 1}}',
+    ],
+)
+def test_a_damaged_record_of_stages_is_named(tmp_path: Path, content: str | bytes) -> None:
+    file = tmp_path / "stages.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CorruptFile, match=re.escape(str(file))):
         Stages(tmp_path)
 
 
