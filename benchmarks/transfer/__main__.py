@@ -117,7 +117,10 @@ def main() -> None:
     for part in (report.table, report.curves):
         for line in part(runs):
             benchmark.say(line)
-    benchmark.say("differences paired by seed, mean [95% t-interval]; p by t-test, Holm over all")
+    benchmark.say(
+        "differences paired by seed, mean [95% t-interval]; p by t-test, Holm over all; exact p by "
+        "sign flips"
+    )
     for line in report.differences(runs):
         benchmark.say(line)
     if asked.search:

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from benchmarks.transfer.seed import BUDGETS, MAIN_BUDGET
 from interp.results.intervals import mean_t
-from interp.results.significance import holm
+from interp.results.significance import MAX_SIGN_FLIPS, holm, paired_t, sign_flip
 
 Runs = Sequence[Mapping[str, Any]]
 """Figures by method key, one for every seed."""
@@ -46,7 +45,9 @@ class Difference(NamedTuple):
 
     values: Float[np.ndarray, " seeds"]
     p: float
-    """Two-sided t-test over seeds; NaN for fewer than two or no spread."""
+    """Two-sided t-test over seeds; NaN where it has none, see `paired_t`."""
+    exact: float
+    """Of all sign patterns, see `sign_flip`; NaN for more seeds than it counts."""
 
 
 def values(
@@ -65,13 +66,10 @@ def better_part(runs: Runs) -> Float[np.ndarray, " seeds"]:
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> Difference:
-    """first - second with its test."""
+    """first - second with its tests."""
     difference = first - second
-    n = len(difference)
-    if n < 2 or np.ptp(difference) == 0:
-        return Difference(difference, float("nan"))
-    t = difference.mean() / (difference.std(ddof=1) / np.sqrt(n))
-    return Difference(difference, float(2 * stats.t.sf(abs(t), n - 1)))
+    exact = sign_flip(difference) if len(difference) <= MAX_SIGN_FLIPS else float("nan")
+    return Difference(difference, paired_t(difference), exact)
 
 
 def table(runs: Runs) -> Iterator[str]:
@@ -114,7 +112,8 @@ def differences(runs: Runs) -> Iterator[str]:
         first, second = known[name]
         general = mean_t(values(runs, first, "general") - values(runs, second, "general"))
         yield (
-            f"  {name:40} D,E {mean_t(one.values)}  p {one.p:.4f}  Holm {p:.4f}  general {general}"
+            f"  {name:40} D,E {mean_t(one.values)}  p {one.p:.4f}  Holm {p:.4f}  "
+            f"exact {one.exact:.4f}  general {general}"
         )
 
 

@@ -47,6 +47,23 @@ def benjamini_hochberg(p: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " te
     return adjusted
 
 
+def paired_t(differences: Float[np.ndarray, " n"]) -> float:
+    """Two-sided p of Student's t-test that the mean of paired differences is 0.
+
+    1 where all are 0; NaN for fewer than two, and where all are equal but not 0 to 12 digits: with
+    no spread there is nothing to hold the mean against, and `sign_flip` still has a p.
+    """
+    if len(differences) < 2:
+        return float("nan")
+    largest = float(np.abs(differences).max())
+    if largest == 0.0:
+        return 1.0
+    if np.ptp(differences) <= 1e-12 * largest:
+        return float("nan")
+    t = differences.mean() / stats.sem(differences)
+    return float(2 * stats.t.sf(abs(t), len(differences) - 1))
+
+
 MAX_SIGN_FLIPS = 20
 
 

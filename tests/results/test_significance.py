@@ -10,6 +10,7 @@ from interp.results.significance import (
     benjamini_hochberg,
     holm,
     mcnemar,
+    paired_t,
     sign_flip,
     smallest_mcnemar_p,
 )
@@ -67,6 +68,19 @@ def test_sign_flip_is_the_share_of_all_sign_patterns_as_extreme(values: list[int
                   for signs in patterns]  # fmt: skip
     # Divided by seven, sums of equal patterns differ in their last bits.
     assert sign_flip(np.array(values) / 7) == pytest.approx(np.mean(as_extreme))
+
+
+def test_paired_t_agrees_with_scipy() -> None:
+    for row in np.random.default_rng(0).normal(size=(5, 6)):
+        assert paired_t(row) == pytest.approx(stats.ttest_1samp(row, 0.0).pvalue)
+
+
+def test_where_no_t_test_can_be_made_there_is_no_p() -> None:
+    assert paired_t(np.zeros(4)) == 1.0
+    assert np.isnan(paired_t(np.array([0.3])))
+    assert np.isnan(paired_t(np.empty(0)))
+    # The same difference three times, but for its last bits.
+    assert np.isnan(paired_t(np.array([0.1, 0.4 - 0.3, 0.3 - 0.2])))
 
 
 def test_five_seeds_that_agree_cannot_reach_five_per_cent_and_six_can() -> None:
