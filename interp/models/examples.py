@@ -41,7 +41,14 @@ class TrainingExamples:
             raise BadInput("one example cannot be halved: give more, or do without split halves")
         return self._rows(slice(0, None, 2)), self._rows(slice(1, None, 2))
 
-    def _rows(self, rows: slice) -> "TrainingExamples":
+    def sample(self, n: int, *, seed: int) -> "TrainingExamples":
+        """The first `n` examples, or all, of an order drawn by `seed`. BadInput below 1."""
+        if n < 1:
+            raise BadInput(f"{n} examples at most: expected 1 or more")
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return self._rows(order[:n])
+
+    def _rows(self, rows: slice | Int[Tensor, " rows"]) -> "TrainingExamples":
         return TrainingExamples(tokens=self.tokens[rows], target=self.target[rows])
 
 

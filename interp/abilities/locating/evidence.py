@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from interp.abilities.locating.locator import Locator, TensorEvidence
+from interp.abilities.locating.locators.random import PURPOSE
+from interp.abilities.masks.uniform import uniform_scores
 from interp.abilities.training.masked_training import TrainingRecipe, train_model
 from interp.models.examples import TrainingExamples
 from interp.models.trainable import TrainableModel
@@ -60,7 +63,7 @@ def gather_evidence(
     if "inputs" in needs:
         norms = input_norms(trained, examples, names, recipe.batch_size, on_progress=on_progress)
     if "noise" in needs:
-        noise = _noise(base, torch.Generator().manual_seed(recipe.seed))
+        noise = _noise(base, recipe.seed)
     return {
         name: TensorEvidence(
             base=base[name],
@@ -213,9 +216,14 @@ def _batch(examples: TrainingExamples, rows: slice, device: torch.device) -> Tra
     return TrainingBatch(examples.tokens[rows].to(device), examples.target[rows].to(device))
 
 
-def _noise(base: Tensors, generator: torch.Generator) -> Tensors:
-    """Uniform numbers, drawn tensor by tensor in the order of their names."""
+def _noise(base: Tensors, seed: int) -> Tensors:
+    """Uniform numbers by name and place, as a checkpoint at rest gets them."""
+    scores = uniform_scores(
+        {n: tuple(t.shape) for n, t in base.items()}, seed=seed, purpose=PURPOSE
+    )
     return {
-        name: torch.rand(base[name].shape, generator=generator).to(base[name].device)
-        for name in sorted(base)
+        name: torch.from_numpy(np.concatenate([np.empty(0, np.float32), *scores(name)]))
+        .reshape(tensor.shape)
+        .to(tensor.device)
+        for name, tensor in base.items()
     }

@@ -25,7 +25,7 @@ from interp.abilities.locating.language_neurons import (
     language_neurons,
     permuted_languages,
 )
-from interp.abilities.locating.locate import mask_of
+from interp.abilities.locating.mask_made import mask_of
 from interp.abilities.locating.sites import sites_of
 from interp.abilities.masks.mask import NeuronMask
 from interp.abilities.units.unit_choice import UnitChoice

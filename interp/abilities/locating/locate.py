@@ -1,44 +1,39 @@
 """Locate: which entries or units of a model an ability is written in, by a locator of choice."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from interp.abilities.locating.at_rest import locate_at_rest
 from interp.abilities.locating.learnt_gates import GATE_STEPS, gate_report
 from interp.abilities.locating.locator import Locator
 from interp.abilities.locating.locators import locator_named
+from interp.abilities.locating.mask_made import check_level, mask_of
 from interp.abilities.locating.ranking import (
     EntryRanking,
     Sources,
     UnitRanking,
     ranking_of,
-    tensors_ranked,
 )
+from interp.abilities.locating.request import AT_REST, check_request
 from interp.abilities.masks.mask import NeuronMask
 from interp.abilities.masks.mask_report import agreement, with_supports
 from interp.abilities.masks.overlap import overlap
 from interp.abilities.masks.random_mask import locating_provenance
-from interp.abilities.masks.selection import Scope, Selection, select
-from interp.abilities.streaming.change import absolute_change, excess_change
-from interp.abilities.streaming.checkpoint import Checkpoint
+from interp.abilities.masks.selection import Scope
 from interp.abilities.training.masked_training import TrainingRecipe
 from interp.abilities.units.unit_choice import SharedKeys
-from interp.abilities.units.unit_scores import UnitScore, unit_scores
-from interp.abilities.units.unit_selection import choice_of, selection_of
-from interp.abilities.units.units import KINDS, layout_of
+from interp.abilities.units.unit_scores import UnitScore
 from interp.models.examples import TrainingExamples, read_examples
 from interp.models.hub import directory_of
-from interp.models.identity import ModelIdentity, model_identity
+from interp.models.identity import model_identity
 from interp.models.trainable import read_trainable
-from interp.results.errors import BadInput, Mismatch, Unsupported
+from interp.results.errors import BadInput
 from interp.results.progress import progress
-from interp.results.provenance import Provenance
 
-LEVELS = ("entry", *KINDS)
 WARM_UP = TrainingRecipe(steps=100, lr=1e-3)
 """The short training that `change` and its kin compare the base with."""
 _DATA = {"change", "general_change", "gradients", "inputs", "activations", "gates"}
@@ -46,7 +41,7 @@ _DATA = {"change", "general_change", "gradients", "inputs", "activations", "gate
 
 def locate(
     base: str | Path,
-    examples: str | Path | None,
+    examples: str | Path | None = None,
     *,
     locator: str = "change",
     share: float = 0.05,
@@ -58,6 +53,7 @@ def locate(
     kv: SharedKeys = "strict",
     languages: Mapping[str, str | Path] | None = None,
     language: str | None = None,
+    max_examples: int | None = None,
     split_halves: bool = True,
     training: TrainingRecipe = WARM_UP,
     device: str = "cpu",
@@ -74,12 +70,27 @@ def locate(
     tensors it ranks norms and biases of outputs too. The share is of what is ranked; under
     `scope="tensor"` of every tensor, or of every layer's units. `languages` are texts by language
     for locators of language neurons, `language` the one asked for; its text stands in for examples
-    that are None. `split_halves` scores both halves of the examples too and says how far they
-    agree; it triples the work.
+    that are None. `max_examples` takes so many of the examples, drawn by the training's seed.
+    `split_halves` scores both halves of the examples too and says how far they agree; it triples
+    the work. Without examples `magnitude` and `random` read the base in pieces, as
+    `locate_at_rest`.
     """
+    check_request(locator=locator, level=level, share=share)
+    if locator in AT_REST and examples is None and not languages:
+        return locate_at_rest(
+            base,
+            locator=locator,
+            share=share,
+            scope=scope,
+            rank_embeddings=rank_embeddings,
+            level=level,
+            unit_score=unit_score,
+            kv=kv,
+            seed=training.seed,
+        )
     chosen = locator_named(locator)
-    check_request(level=level, share=share)
     check_level(chosen, level)
+    _check_data(examples, languages or {}, language)
     trained = read_trainable(directory_of(base), device=device)
     tokenizer = trained.tokenizer()
     sources = Sources(
@@ -90,6 +101,8 @@ def locate(
         recipe=replace(training, freeze_embeddings=not rank_embeddings),
     )
     data = _examples(examples, sources.languages, language, tokenizer)
+    if max_examples is not None:
+        data = data.sample(max_examples, seed=training.seed)
     ranking = ranking_of(
         chosen,
         sources,
@@ -103,6 +116,7 @@ def locate(
     halved = split_halves and bool(chosen.needs & _DATA)
     scores = _scores(ranking, [data, *(data.halves() if halved else ())], sources.recipe)
     settings = _settings(ranking, data, rank_embeddings=rank_embeddings)
+    settings |= {} if max_examples is None else {"max_examples": max_examples}
     identity = model_identity(trained.directory)
     mask = mask_of(
         ranking.choose(scores[0]),
@@ -113,99 +127,16 @@ def locate(
     return replace(mask, recipe={**mask.recipe, "report": _report(mask, ranking, scores, data)})
 
 
-def locate_between(
-    base: str | Path,
-    trained: Path,
-    *,
-    share: float = 0.05,
-    scope: Scope = "global",
-    rank_embeddings: bool = False,
-    level: str = "entry",
-    unit_score: UnitScore = "mean",
-    kv: SharedKeys = "strict",
-    general: Path | None = None,
-) -> NeuronMask:
-    """The entries or units that moved most between two directories (`change`), read in pieces.
-
-    For a short training that was done elsewhere: no model is loaded. Save it in float32, or small
-    changes vanish in the rounding. With `general`, the same training on general data, the change
-    that it makes too is taken off (`contrast`). Level, `unit_score` and `kv` as in `locate`.
-    """
-    check_request(level=level, share=share)
-    directory = directory_of(base)
-    identity = model_identity(directory)
-    settings: dict[str, Any] = {
-        "locator": "change" if general is None else "contrast",
-        "share": share,
-        "scope": scope,
-        "rank_embeddings": rank_embeddings,
-        "trained": model_identity(trained).root,
-    }
-    if general is not None:
-        settings["general"] = model_identity(general).root
-    with ExitStack() as stack:
-        before, *after = (
-            stack.enter_context(Checkpoint(d)) for d in (directory, trained, general) if d
-        )
-        _check_same_tensors(before, after)
-        change = excess_change(before, *after) if general else absolute_change(before, *after)
-        shapes = {name: span.shape for name, span in before.spans.items()}
-        if level == "entry":
-            ranked = {n: s for n, s in shapes.items() if rank_embeddings or not is_embedding(n)}
-            selection = select(change, ranked, share=share, scope=scope)
-        else:
-            layout = layout_of(directory)
-            settings |= {"level": level, "unit_score": unit_score, "kv": kv}
-            names = tensors_ranked(layout, level, with_groups=rank_embeddings, known=set(shapes))
-            scores = unit_scores(layout, level, names, change, how=unit_score)
-            choice = choice_of(layout, level, scores, share=share, scope=scope, kv=kv)
-            selection = selection_of(choice)
-    provenance = locating_provenance(settings, identity, None, None)
-    return mask_of(selection, settings=settings, identity=identity, provenance=provenance)
-
-
-def mask_of(
-    selection: Selection,
-    *,
-    settings: Mapping[str, Any],
-    identity: ModelIdentity,
-    provenance: Provenance,
-) -> NeuronMask:
-    """The mask of a selection, with the threshold of its matrices, or of its units."""
-    thresholds, units = selection.thresholds, selection.units
-    sizes = {} if units is None else {"entries": units.sizes()}
-    return NeuronMask(
-        tensors=selection.supports,
-        level="entry" if units is None else units.kind,
-        recipe={**settings, "thresholds": thresholds, **sizes},
-        base=identity,
-        provenance=provenance,
-        threshold=thresholds.get("matrices" if units is None else "units"),
-        histogram=selection.histogram,
-        units=units,
-    )
-
-
-def check_request(*, level: str, share: float) -> None:
-    """Raise Unsupported for a level we do not rank, BadInput for a share outside [0, 1]."""
-    if level not in LEVELS:
-        raise Unsupported(f"level {level!r} is not ranked: {', '.join(LEVELS)} are")
-    if not 0.0 <= share <= 1.0:
-        raise BadInput(f"a share of {share}: expected a number from 0 to 1, as 0.05 for 5%")
-
-
-def check_level(locator: Locator, level: str) -> None:
-    """Raise BadInput where a locator does not score what is to be ranked."""
-    if level == "entry" and locator.score is None:
-        raise BadInput(f"locator {locator.name!r} scores units: give a level, as neuron")
-    if level != "entry" and locator.keep is not None:
-        raise BadInput(f"locator {locator.name!r} chooses entries by a rule of its own: no units")
-
-
-def is_embedding(name: str) -> bool:
-    """Whether a tensor's name is that of a table of tokens or positions, or of the unembedding."""
-    known = ("embed_tokens", "wte", "wpe", "embed_in", "embed_out", "lm_head", "shared")
-    return name.endswith(tuple(f"{table}.weight" for table in known))
+def _check_data(
+    examples: str | Path | None, texts: Mapping[str, str | Path], language: str | None
+) -> None:
+    """Raise BadInput where there is nothing to locate by."""
+    if examples is not None:
+        return
+    if language is not None and language not in texts:
+        raise BadInput(f"no text of language {language!r}: there are {', '.join(texts) or 'none'}")
+    if not texts:
+        raise BadInput("nothing to locate by: give training examples")
 
 
 def _examples(
@@ -217,10 +148,6 @@ def _examples(
     """The examples of a file, or the text of the language that is asked for."""
     if examples is not None:
         return read_examples(Path(examples), tokenizer)
-    if language is not None and language not in texts:
-        raise BadInput(f"no text of language {language!r}: there are {', '.join(texts) or 'none'}")
-    if not texts:
-        raise BadInput("nothing to locate by: give training examples")
     return texts[language or next(iter(texts))]
 
 
@@ -267,16 +194,6 @@ def _report(
             seed=ranking.sources.recipe.seed,
         )
     return report
-
-
-def _check_same_tensors(before: Checkpoint, others: Sequence[Checkpoint]) -> None:
-    shapes = {name: span.shape for name, span in before.spans.items()}
-    for after in others:
-        if {name: span.shape for name, span in after.spans.items()} != shapes:
-            raise Mismatch(
-                f"{after.directory} does not have the tensors of {before.directory}: "
-                "no change to rank"
-            )
 
 
 def _scores(

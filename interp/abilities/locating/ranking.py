@@ -16,6 +16,7 @@ from torch import Tensor
 from interp.abilities.locating.evidence import gather_evidence
 from interp.abilities.locating.locator import Locator, UnitEvidence, given
 from interp.abilities.locating.locators import locator_named
+from interp.abilities.locating.ranked import tensors_ranked, unit_noise
 from interp.abilities.masks.selection import Scope, Selection, select_by
 from interp.abilities.streaming.topk import scores_of_arrays
 from interp.abilities.training.masked_training import TrainingRecipe
@@ -154,11 +155,8 @@ class UnitRanking:
 
     def _evidence(self, examples: TrainingExamples, on_progress: Progress | None) -> UnitEvidence:
         if self.locator.needs == {"noise"}:
-            rng = np.random.default_rng(self.sources.recipe.seed)
-            noise = rng.random(self.layout.grid(self.kind))
-            if self.kind == "tensor":
-                ranked = [name in set(self.names) for name in self.layout.shapes]
-                noise = np.where([ranked], noise, np.nan)
+            seed = self.sources.recipe.seed
+            noise = unit_noise(self.layout, self.kind, self.names, seed=seed)
             return UnitEvidence(noise={self.kind: noise})
         # Reads activations and learns gates, which needs the whole model to run.
         from interp.abilities.locating.unit_evidence import gather_unit_evidence
@@ -206,18 +204,6 @@ def ranking_of(
         how=how,
         kv=kv,
     )
-
-
-def tensors_ranked(layout: Layout, kind: str, *, with_groups: bool, known: set[str]) -> list[str]:
-    """The tensors whose entries count for units of a kind.
-
-    Of single tensors norms, tables and output biases only `with_groups`: their scores have another
-    scale, as of tables nearly every entry is another token's. A layer has all of its own.
-    """
-    names = [name for name in layout.tensors_of(kind) if name in known]
-    if kind == "tensor" and not with_groups:
-        return [name for name in names if name in layout.segments]
-    return names
 
 
 def weight_sizes(sources: Sources, names: list[str]) -> dict[str, Any]:

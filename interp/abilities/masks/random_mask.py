@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from interp.abilities.masks.mask import NeuronMask
 from interp.abilities.masks.support import Support
+from interp.abilities.masks.uniform import uniform_scores
+from interp.abilities.streaming.topk import top_entries
 from interp.abilities.units.unit_choice import UnitChoice
 from interp.abilities.units.unit_selection import drawn_like
 from interp.models.identity import ModelIdentity
@@ -21,7 +22,6 @@ def random_like(mask: NeuronMask, *, seed: int) -> NeuronMask:
     Of neurons and heads as many are drawn in every layer, of tensors as many of every type. A gain
     of `mask` over it comes from which entries were chosen, not from which tensors.
     """
-    rng = np.random.default_rng(seed)
     settings = {"locator": "random", "like": mask.recipe, "seed": seed}
     drawn = NeuronMask(
         tensors={},
@@ -31,10 +31,8 @@ def random_like(mask: NeuronMask, *, seed: int) -> NeuronMask:
         provenance=locating_provenance(settings, mask.base, None, seed),
     )
     if mask.units is not None:
-        return of_units(drawn, drawn_like(mask.units, rng))
-    return replace(
-        drawn, tensors={n: Support.from_dense(_drawn(rng, s)) for n, s in mask.tensors.items()}
-    )
+        return of_units(drawn, drawn_like(mask.units, np.random.default_rng(seed)))
+    return replace(drawn, tensors={n: _drawn(n, s, seed) for n, s in mask.tensors.items()})
 
 
 def of_units(mask: NeuronMask, units: UnitChoice) -> NeuronMask:
@@ -55,7 +53,7 @@ def locating_provenance(
     )
 
 
-def _drawn(rng: np.random.Generator, support: Support) -> Bool[np.ndarray, "..."]:
-    dense = np.zeros(support.n_entries, dtype=bool)
-    dense[rng.choice(support.n_entries, size=support.count, replace=False, shuffle=False)] = True
-    return dense.reshape(support.shape)
+def _drawn(name: str, support: Support, seed: int) -> Support:
+    shapes = {name: support.shape}
+    keys = uniform_scores(shapes, seed=seed, purpose="random_like")
+    return top_entries(shapes, keys, k=support.count).supports[name]

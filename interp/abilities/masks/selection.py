@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from interp.abilities.locating.locator import Locator
-from interp.abilities.masks.support import Support
+from interp.abilities.masks.support import BitmapWriter, Support, windows
 from interp.abilities.streaming.topk import Scores, count_of_share, scores_of_arrays, top_entries
 from interp.abilities.units.unit_choice import UnitChoice
 
@@ -82,4 +82,7 @@ def _groups(shapes: Shapes, share: float, scope: Scope) -> list[tuple[str, list[
 
 
 def _complement(support: Support) -> Support:
-    return Support.from_dense(~support.dense())
+    bitmap = BitmapWriter(support.n_entries)
+    for start, stop in windows(support.n_entries):
+        bitmap.append(~support.window(start, stop))
+    return Support.from_bitmap(bitmap.bits, support.shape)

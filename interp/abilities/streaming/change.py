@@ -1,4 +1,4 @@
-"""How far every entry moved between two checkpoints, as scores to rank."""
+"""The size of every entry, and how far it moved between two checkpoints, as scores to rank."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,18 @@ from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.chunks import CHUNK, Chunk, in_order
 from interp.abilities.streaming.numbers import to_numbers
 from interp.abilities.streaming.topk import Scores
+
+
+def absolute_size(base: Checkpoint, *, chunk: int = CHUNK) -> Scores:
+    """|base| of one tensor by name, in pieces."""
+
+    def size(piece: Chunk) -> Float32[np.ndarray, " entries"]:
+        return to_numbers(base.words(piece), base.span(piece.name).dtype).abs().float().numpy()
+
+    def pieces(name: str) -> Iterator[Float32[np.ndarray, " entries"]]:
+        return in_order(size, base.chunks([name], chunk=chunk))
+
+    return pieces
 
 
 def absolute_change(base: Checkpoint, trained: Checkpoint, *, chunk: int = CHUNK) -> Scores:

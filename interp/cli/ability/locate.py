@@ -36,7 +36,8 @@ def locate(
     base: Base,
     out: Out,
     examples: Annotated[
-        Path | None, typer.Argument(help="Training jsonl of the ability, in its one language.")
+        Path | None,
+        typer.Argument(help="Training jsonl; magnitude and random need none."),
     ] = None,
     locator: Annotated[str, typer.Option("--locator", help="How entries are scored.")] = "change",
     share: Annotated[
@@ -51,7 +52,7 @@ def locate(
     ] = None,
     trained: Annotated[
         Path | None,
-        typer.Option("--trained", help="A short training done elsewhere; streamed, for change."),
+        typer.Option("--trained", help="A short training done elsewhere, read in pieces."),
     ] = None,
     like: Annotated[
         Path | None,
@@ -88,6 +89,10 @@ def locate(
     language: Annotated[
         str | None, typer.Option("--language", help="The language asked for, of those in --text.")
     ] = None,
+    max_examples: Annotated[
+        int | None,
+        typer.Option("--max-examples", help="Of the examples take so many, drawn by the seed."),
+    ] = None,
     split_halves: Annotated[
         bool, typer.Option(help="Score both halves of the examples too; three times the work.")
     ] = True,
@@ -107,28 +112,35 @@ def locate(
     Neurons: interp ability locate polyglot ability.jsonl --level neuron --out masks/neurons
 
     Null of it: interp ability locate polyglot --locator random --like masks/located --out masks/r
+
+    Nulls without data: interp ability locate polyglot --locator magnitude --out masks/largest
     """
-    from interp.abilities.locating.locate import locate as locate_by_examples
-    from interp.abilities.locating.locate import locate_between
-    from interp.abilities.masks.mask import NeuronMask
-    from interp.abilities.masks.random_mask import random_like
-    from interp.abilities.training.masked_training import TrainingRecipe
+    from interp.abilities.locating.request import AT_REST, check_at_rest, check_request
 
     scope = "tensor" if per_tensor else "global"
     check_out(out, replace=overwrite)
+    check_request(locator=locator, level=level, share=share)
+    if like is not None and locator != "random":
+        raise BadInput(f"--like draws random entries: give --locator random, not {locator}")
+    at_rest = like is None and (trained is not None or locator in AT_REST)
+    if at_rest:
+        check_at_rest(locator=locator, trained=trained is not None, general=general is not None)
+    elif like is None:
+        _check_examples(examples, text or [], max_examples)
+
+    from interp.abilities.masks.mask import NeuronMask
+
     if like is not None:
-        if locator != "random":
-            raise BadInput(f"--like draws random entries: give --locator random, not {locator}")
+        from interp.abilities.masks.random_mask import random_like
+
         mask = random_like(NeuronMask.load(like), seed=seed)
-    elif trained is not None:
-        if locator != ("change" if general is None else "contrast"):
-            raise BadInput(
-                "--trained is scored by change, with --general by contrast, "
-                f"not by {locator}: leave out one"
-            )
-        mask = locate_between(
+    elif at_rest:
+        from interp.abilities.locating.at_rest import locate_at_rest
+
+        mask = locate_at_rest(
             base,
             trained,
+            locator=locator,
             share=share,
             scope=scope,
             rank_embeddings=rank_embeddings,
@@ -136,10 +148,12 @@ def locate(
             unit_score=unit_score.value,
             kv=kv.value,
             general=general,
+            seed=seed,
         )
-    elif examples is None and not text:
-        raise BadInput("nothing to locate by: give training examples, --trained or --like")
     else:
+        from interp.abilities.locating.locate import locate as locate_by_examples
+        from interp.abilities.training.masked_training import TrainingRecipe
+
         mask = locate_by_examples(
             base,
             examples,
@@ -153,6 +167,7 @@ def locate(
             kv=kv.value,
             languages=_texts(text or []),
             language=language,
+            max_examples=max_examples,
             split_halves=split_halves,
             training=TrainingRecipe(
                 steps=steps, lr=lr, batch_size=batch_size, warmup=warmup, seed=seed
@@ -167,6 +182,17 @@ def locate(
         print_json(result | ({} if units is None else {"units": units.summary()}))
     else:
         print(f"{out}: {_mask_text(mask)}")
+
+
+def _check_examples(examples: Path | None, texts: list[str], max_examples: int | None) -> None:
+    """Raise BadInput where there is nothing to locate by, or a file of it is not there."""
+    if examples is None and not texts:
+        raise BadInput("nothing to locate by: give training examples, --trained or --like")
+    if max_examples is not None and max_examples < 1:
+        raise BadInput(f"--max-examples {max_examples}: expected 1 or more")
+    for path in [*([] if examples is None else [examples]), *_texts(texts).values()]:
+        if not path.is_file():
+            raise BadInput(f"{path} is not a file: expected jsonl with prompt and answer, or text")
 
 
 def _texts(named: list[str]) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from interp.abilities.comparing.random_weights import random_weights_like
 from interp.abilities.comparing.trial import Trial, measure_on
 from interp.abilities.comparing.tuning import grid
 from interp.abilities.comparing.verify import accuracies, choose_scales, load_items, verify
-from interp.abilities.locating.locate import locate_between
+from interp.abilities.locating.at_rest import locate_between
 from interp.abilities.moving.extract import extract
 from interp.abilities.moving.transfer import transfer
 from interp.abilities.training.masked_training import TrainingRecipe, train_ability

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from interp.abilities.locating.locate import is_embedding, locate, locate_between
+from interp.abilities.locating.at_rest import locate_between
+from interp.abilities.locating.locate import locate
+from interp.abilities.locating.ranked import is_embedding
 from interp.abilities.masks.mask import NeuronMask
 from interp.abilities.masks.random_mask import random_like
 from interp.abilities.training.masked_training import TrainingRecipe, train_ability

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from interp.abilities.locating.locate import locate_between
+from interp.abilities.locating.at_rest import locate_between
 from interp.abilities.moving.extract import extract
 from interp.abilities.moving.transfer import transfer
 from interp.abilities.planning import jobs

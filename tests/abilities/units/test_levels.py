@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from interp.abilities.locating.locate import locate, locate_between
+from interp.abilities.locating.at_rest import locate_between
+from interp.abilities.locating.locate import locate
 from interp.abilities.masks.mask import NeuronMask
 from interp.abilities.masks.mask_algebra import combine
 from interp.abilities.masks.overlap import overlap

@@ -11,6 +11,9 @@ from interp.abilities.locating.locator import (
     given,
 )
 
+PURPOSE = "locator"
+"""What the entries' numbers are drawn for: those of a mask like another are independent."""
+
 
 def random(evidence: TensorEvidence) -> Float[Tensor, "..."]:
     """s_j uniform in [0, 1).
