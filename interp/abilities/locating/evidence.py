@@ -9,18 +9,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from interp.abilities.locating.example_gradients import example_gradients
 from interp.abilities.locating.locator import Locator, TensorEvidence
 from interp.abilities.locating.locators.random import PURPOSE
 from interp.abilities.masks.uniform import uniform_scores
 from interp.abilities.training.masked_training import TrainingRecipe, train_model
 from interp.models.examples import TrainingExamples
 from interp.models.trainable import TrainableModel
-from interp.models.training import TrainingBatch, next_token_loss
+from interp.models.training import TrainingBatch
 from interp.results.errors import BadInput
 
 STEPS_PAST_WARMUP = 50
 """Adam's first steps have the size of the rate whatever the gradient: a shorter training ranks
 noise."""
+EXAMPLES_AT_A_TIME = 32
+TOKENS_AT_A_TIME = 1 << 12
+"""Of one pass for gradients, with padding."""
 
 Progress = Callable[..., None]
 Tensors = dict[str, Float[Tensor, "..."]]
@@ -118,23 +122,30 @@ def gradient_moments(
     *,
     on_progress: Progress | None = None,
 ) -> Gradients:
-    """Mean, mean size and mean square of single examples' gradients at the model's weights."""
+    """Mean, mean size and mean square of single examples' gradients at the model's weights.
+
+    Raises BadInput if an example has no token to predict.
+    """
+    if not bool(examples.target[:, 1:].any(1).all()):
+        raise BadInput("an example has no token to predict: its answer or text is empty")
     parameters = {name: trained.parameters[name].requires_grad_(True) for name in names}
     moments = Gradients(
         *({n: torch.zeros_like(p) for n, p in parameters.items()} for _ in range(3))
     )
     device = next(iter(parameters.values())).device
-    for row in range(len(examples)):
-        batch = _batch(examples, slice(row, row + 1), device)
-        loss = next_token_loss(trained.model, batch)
-        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        for name, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
-                moments.mean[name].add_(gradient, alpha=1 / len(examples))
-                moments.mean_abs[name].add_(gradient.abs(), alpha=1 / len(examples))
-                moments.mean_square[name].add_(gradient.square(), alpha=1 / len(examples))
+
+    def add(name: str, gradients: Float[Tensor, "examples ..."]) -> None:
+        scale = 1 / len(examples)
+        moments.mean[name].add_(gradients.sum(0), alpha=scale)
+        moments.mean_abs[name].add_(gradients.abs().sum(0), alpha=scale)
+        moments.mean_square[name].add_(gradients.square().sum(0), alpha=scale)
+
+    size = max(1, min(EXAMPLES_AT_A_TIME, TOKENS_AT_A_TIME // examples.tokens.shape[1]))
+    for start in range(0, len(examples), size):
+        batch = _batch(examples, slice(start, start + size), device)
+        example_gradients(trained.model, parameters, batch, add)
         if on_progress is not None:
-            on_progress(1)
+            on_progress(len(batch.tokens))
     return moments
 
 
