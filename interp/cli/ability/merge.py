@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from interp.cli.ability.options import Base, Cast, HashCache
+from interp.cli.ability.options import Base, Cast, HashCache, SkipEmbeddings, WrittenFormat
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
 from interp.results.errors import BadInput
 
@@ -59,14 +59,6 @@ class Rescale(StrEnum):
     none = "none"
 
 
-class DType(StrEnum):
-    """Number formats to write."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
-
-
 def merge(
     method: Annotated[Method, typer.Argument(help="The rule to merge by.")],
     base: Base,
@@ -104,13 +96,9 @@ def merge(
     rescale: Annotated[
         Rescale | None, typer.Option("--rescale", help="Of DARE's kept entries; the preset's.")
     ] = None,
-    dtype: Annotated[
-        DType | None, typer.Option("--dtype", help="Number format to write; the base's.")
-    ] = None,
+    dtype: WrittenFormat = None,
     cast: Cast = False,
-    skip_embeddings: Annotated[
-        bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
-    ] = False,
+    skip_embeddings: SkipEmbeddings = False,
     hash_cache: HashCache = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,

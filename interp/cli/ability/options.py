@@ -17,6 +17,14 @@ class PresetName(StrEnum):
     plain = "plain"
 
 
+class DType(StrEnum):
+    """Number formats to write."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
 Base = Annotated[str, typer.Argument(help="Base model: bundled name, directory or hub id.")]
 Examples = Annotated[
     Path, typer.Argument(help='Training jsonl: {"prompt", "answer"} or {"text"} on each line.')
@@ -32,6 +40,12 @@ Cast = Annotated[bool, typer.Option("--cast", help="Allow models in different nu
 HashCache = Annotated[
     Path | None,
     typer.Option("--hash-cache", help="File of hashes kept between commands, by path and time."),
+]
+WrittenFormat = Annotated[
+    DType | None, typer.Option("--dtype", help="Number format to write; the base's.")
+]
+SkipEmbeddings = Annotated[
+    bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
 ]
 
 

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from interp.cli.ability.options import Base, Cast, HashCache, PresetName, PresetOption
+from interp.cli.ability.options import (
+    Base,
+    Cast,
+    HashCache,
+    PresetName,
+    PresetOption,
+    SkipEmbeddings,
+    WrittenFormat,
+)
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
 from interp.results.errors import BadInput
 
@@ -25,14 +33,6 @@ class SimSupport(StrEnum):
 
     mask = "mask"
     all = "all"
-
-
-class DType(StrEnum):
-    """Number formats to write."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 class Undo(StrEnum):
@@ -79,13 +79,9 @@ def transfer(
         typer.Option("--types", help="Only tensors of these types, as q,k,v,o,gate,up,down,norm."),
     ] = None,
     preset: PresetOption = PresetName.maet,
-    dtype: Annotated[
-        DType | None, typer.Option("--dtype", help="Number format of the output; as the base.")
-    ] = None,
+    dtype: WrittenFormat = None,
     cast: Cast = False,
-    skip_embeddings: Annotated[
-        bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
-    ] = False,
+    skip_embeddings: SkipEmbeddings = False,
     saturate: Annotated[
         bool, typer.Option("--saturate", help="Clamp sums too large for the number format.")
     ] = False,
