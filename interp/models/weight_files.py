@@ -36,6 +36,18 @@ BYTES_OF = {
 }
 
 
+FLOATS = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
+"""What configs call the formats of floats, and what safetensors calls them."""
+_WRITTEN = tuple(FLOATS)[:3]
+
+
+def float_format(dtype: str) -> str:
+    """A format that models are written in, as safetensors names it; BadInput for any other."""
+    if dtype not in _WRITTEN:
+        raise BadInput(f"dtype {dtype!r} is not one of {', '.join(_WRITTEN)}")
+    return FLOATS[dtype]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorSpan:
     """One tensor's place on disk."""

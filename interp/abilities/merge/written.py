@@ -25,11 +25,9 @@ from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.writer import SYNC_EVERY, StagedDirectory
 from interp.models.identity import root_of, tensor_prefix
 from interp.models.tokenizer import tokenizer_digest
-from interp.results.errors import BadInput
+from interp.models.weight_files import float_format
 from interp.results.hashing import sha256_json
 from interp.results.provenance import Provenance
-
-DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 
 
 def written_model(
@@ -47,14 +45,13 @@ def written_model(
     sync_every: int | None,
 ) -> MergedModel:
     """Merge open checkpoints, the base first, into `out`; see `merge_models`."""
-    if dtype is not None and dtype not in DTYPES:
-        raise BadInput(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    written = None if dtype is None else float_format(dtype)
     base, *models = opened
     stream = MergeStream(
         sources=MergeSources(base=base, models=models, numerics=recipe.numerics),
         method=METHODS[recipe.method],
         recipe=recipe,
-        files=ModelFiles(base, dtype=None if dtype is None else DTYPES[dtype]),
+        files=ModelFiles(base, dtype=written),
         left_out=_left_out(base, models, skip=skip, cast=cast),
         chunk=chunk or CHUNK,
         threads=threads or THREADS,

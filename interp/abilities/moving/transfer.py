@@ -26,10 +26,9 @@ from interp.abilities.streaming.writer import SYNC_EVERY
 from interp.abilities.undoing.undo_writer import UndoMode
 from interp.models.hub import directory_of
 from interp.models.identity import ModelIdentity, model_identity
+from interp.models.weight_files import float_format
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
-
-DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 
 
 def transfer(
@@ -79,7 +78,7 @@ def transfer(
     CorruptFile on NaN, infinity or a truncated shard, BadInput if `out` exists and not `overwrite`,
     Incomplete when the disk is full.
     """
-    out, out_format = Path(out), _format(dtype)
+    out, out_format = Path(out), None if dtype is None else float_format(dtype)
     check_out(out, replace=overwrite)
     abilities = [_opened(one) for one in _several(weights)]
     languages = _several(language)
@@ -163,12 +162,6 @@ def _each(value: float | Sequence[float], n: int, name: str) -> tuple[float, ...
         raise BadInput(f"{len(values)} values of {name} for {n}: give one each, or one for all")
     check_finite(name, *values)
     return tuple(float(one) for one in values)
-
-
-def _format(dtype: str | None) -> str | None:
-    if dtype is not None and dtype not in DTYPES:
-        raise BadInput(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    return None if dtype is None else DTYPES[dtype]
 
 
 def _exact(

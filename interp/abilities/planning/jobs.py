@@ -8,13 +8,12 @@ from interp.abilities.masks.support import INDEX_BELOW
 from interp.abilities.planning.model_size import ModelSize, bytes_of, entries_of, file_bytes
 from interp.abilities.planning.plan import Pass, Plan
 from interp.abilities.planning.rates import SUPPOSED, Rates
+from interp.abilities.streaming.chunks import CHUNK, THREADS
 from interp.abilities.streaming.layout import ArraySpec, file_layout
 from interp.models.weight_files import BYTES_OF
 
 LIBRARIES = 700 << 20
 """Resident bytes of the interpreter with torch and transformers loaded."""
-CHUNK = 1 << 18
-THREADS = 3
 _IN_FLIGHT = 2 * THREADS + 1
 _PER_CHUNK = 600
 _WORDS = {1: "U8", 2: "U16", 4: "U32", 8: "U64"}

@@ -13,13 +13,12 @@ from interp.abilities.planning.config_tensors import tensors_of_config
 from interp.abilities.streaming.layout import ArraySpec, file_layout
 from interp.models.identity import is_vocabulary
 from interp.models.tokenizer import read_json
-from interp.models.weight_files import locate_tensors
+from interp.models.weight_files import FLOATS, locate_tensors
 from interp.results.errors import BadInput
 
-DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
 _POSITIONS = ("wpe.weight",)
 _SHARD = 5_000_000_000
-_FLOATS = frozenset(DTYPES.values())
+_FLOATS = frozenset(FLOATS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +124,10 @@ def file_bytes(arrays: Iterable[ArraySpec], *, head_bytes: int = 0) -> int:
 
 def _from_fields(name: str, config: Mapping[str, Any], *, dtype: str | None) -> ModelSize:
     written = dtype or str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    if written not in DTYPES:
-        raise BadInput(f"dtype {written!r} is not one of {', '.join(DTYPES)}")
+    if written not in FLOATS:
+        raise BadInput(f"dtype {written!r} is not one of {', '.join(FLOATS)}")
     shapes = tensors_of_config(config)
-    return _supposed(name, [ArraySpec(n, DTYPES[written], s) for n, s in shapes.items()])
+    return _supposed(name, [ArraySpec(n, FLOATS[written], s) for n, s in shapes.items()])
 
 
 def _supposed(name: str, tensors: list[ArraySpec], *, companions: int = 0) -> ModelSize:

@@ -16,7 +16,6 @@ from interp.abilities.planning.jobs import (
     shares_of,
 )
 from interp.abilities.planning.model_size import (
-    DTYPES,
     ModelSize,
     size_from_config,
     size_like,
@@ -26,6 +25,7 @@ from interp.abilities.planning.plan import Plan
 from interp.abilities.planning.rates import SUPPOSED, Rates
 from interp.abilities.streaming.layout import ArraySpec
 from interp.models.hub import directory_of
+from interp.models.weight_files import float_format
 from interp.results.errors import BadInput, CorruptFile, Mismatch
 from interp.results.finding import DATA, read_header
 
@@ -139,9 +139,7 @@ def _written(request: Request, base: ModelSize) -> str | None:
     """The output's format as safetensors names it; a supposed model is in its own already."""
     if request.dtype is None or not base.exact:
         return None
-    if request.dtype not in DTYPES:
-        raise BadInput(f"dtype {request.dtype!r} is not one of {', '.join(DTYPES)}")
-    return DTYPES[request.dtype]
+    return float_format(request.dtype)
 
 
 def _other(name: str, base: ModelSize) -> ModelSize:

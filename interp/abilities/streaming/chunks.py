@@ -6,8 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
-import torch
-
 CHUNK = 1 << 18
 """Entries of a chunk: its float32 copies stay in a core's cache."""
 THREADS = 3
@@ -54,6 +52,8 @@ def in_order(
 @contextmanager
 def single_threaded_torch() -> Iterator[None]:
     """Torch computes on the calling thread alone: the chunks are what runs in parallel."""
+    import torch  # plans count chunks without it
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -63,4 +63,6 @@ def single_threaded_torch() -> Iterator[None]:
 
 
 def _one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)

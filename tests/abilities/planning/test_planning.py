@@ -13,14 +13,12 @@ from typer.testing import CliRunner
 from interp.abilities.locating.at_rest import locate_between
 from interp.abilities.moving.extract import extract
 from interp.abilities.moving.transfer import transfer
-from interp.abilities.planning import jobs
 from interp.abilities.planning.config_tensors import tensors_of_config
 from interp.abilities.planning.jobs import plan_extract, plan_maet, shares_of
 from interp.abilities.planning.model_size import public_shapes, size_from_config, size_like, size_of
 from interp.abilities.planning.plan import Pass
 from interp.abilities.planning.rates import SUPPOSED, measured_rates
 from interp.abilities.planning.request import Request, plan_of
-from interp.abilities.streaming import chunks
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.cli.app import app
 from interp.models.weight_files import locate_tensors
@@ -217,8 +215,9 @@ def test_a_process_that_transfers_holds_no_more_than_planned(family, tmp_path):
     assert int(run.stdout.split()[-1]) * unit <= plan.memory
 
 
-def test_chunks_and_threads_are_those_of_the_engine():
-    assert (jobs.CHUNK, jobs.THREADS) == (chunks.CHUNK, chunks.THREADS)
+def test_a_plan_loads_no_torch():
+    code = "import sys, interp.abilities.planning.request; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_config_and_its_directory_give_one_plan_but_for_headers(tmp_path):
