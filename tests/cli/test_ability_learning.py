@@ -6,6 +6,7 @@ from math import log
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from interp.abilities.masks.mask import NeuronMask
@@ -85,6 +86,21 @@ def test_a_short_training_done_elsewhere_is_located_in(place: Path, tmp_path: Pa
     run("train", place / "base", place / "ability.jsonl", "--out", trained, *SHORT)
     run("locate", place / "base", "--trained", trained, "--share", "0.2", "--out", tmp_path / "m")
     assert NeuronMask.load(tmp_path / "m").count == NeuronMask.load(place / "located").count
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_command_that_train_names_next_takes_the_weights_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_llama(tmp_path / "my base", dtype=dtype)
+    data = write_examples(tmp_path / "ability.jsonl")
+    said = run("train", "my base", data, "--out", "trained", "--steps", "3", "--warmup", "0")
+    program, group, *command = shlex.split(said.splitlines()[-1].removeprefix("next: "))
+    assert (program, group) == ("interp", "ability")
+    assert ("--cast" in command) is (dtype == torch.float16)
+    run(*command)
+    assert (tmp_path / "weights" / "header.json").is_file()
 
 
 def test_train_locate_and_verify_make_a_table(place: Path, tmp_path: Path) -> None:

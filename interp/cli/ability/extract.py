@@ -33,6 +33,9 @@ def extract(
 
     Example: interp ability extract polyglot polyglot/ability --general polyglot/control
     --mask masks/located --out weights
+
+    A model of `train` is float32, for a base in another format: interp ability extract polyglot
+    models/ability --mask masks/located --cast --out weights
     """
     from interp.abilities.moving.extract import extract as extract_weights
     from interp.abilities.moving.recipe import PRESETS

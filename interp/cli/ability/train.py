@@ -1,6 +1,7 @@
 """`interp ability train`: learn an ability, all of a model or a mask of it."""
 
 from pathlib import Path
+from shlex import join
 from typing import Annotated
 
 import typer
@@ -66,3 +67,18 @@ def train(
         print_json({"path": str(out), "trained_entries": count})
     else:
         print(f"{out}: {trained} trained, float32")
+        print(f"next: {join(_extraction(base, out, mask))}")
+
+
+def _extraction(base: str, out: Path, mask: Path | None) -> list[str]:
+    """The command that takes the weights out of what was trained."""
+    from interp.models.hub import directory_of
+    from interp.models.weight_files import locate_tensors
+
+    formats = {span.dtype for span in locate_tensors(directory_of(base)).values()}
+    command = ["interp", "ability", "extract", base, str(out)]
+    if mask is not None:
+        command += ["--mask", str(mask)]
+    if formats != {"F32"}:
+        command.append("--cast")
+    return [*command, "--out", "weights"]
