@@ -22,7 +22,7 @@ from interp.results.errors import BadInput
 STEPS_PAST_WARMUP = 50
 """Adam's first steps have the size of the rate whatever the gradient: a shorter training ranks
 noise."""
-EXAMPLES_AT_A_TIME = 32
+EXAMPLES_AT_A_TIME = 128
 TOKENS_AT_A_TIME = 1 << 12
 """Of one pass for gradients, with padding."""
 

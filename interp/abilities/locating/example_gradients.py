@@ -7,8 +7,9 @@ table) its own backward pass, example by example. Parameters that a batch does n
 (experts given tokens of all examples, tables of positions) take a pass for each example.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -20,8 +21,9 @@ from transformers.pytorch_utils import Conv1D
 
 from interp.models.training import TrainingBatch, next_token_loss
 
-ENTRIES_AT_A_TIME = 1 << 24
-"""Numbers of single examples' gradients that are held at once; one example may have more."""
+ENTRIES_AT_A_TIME = 1 << 18
+"""Numbers of single examples' gradients that are held at once, few enough to stay in a core's
+cache; one example may have more."""
 
 Take = Callable[[str, Float[Tensor, "examples ..."]], None]
 """Some examples' gradients of one tensor, the name first."""
@@ -36,7 +38,7 @@ class _Use(NamedTuple):
 
 
 def example_gradients(
-    model: nn.Module, parameters: dict[str, nn.Parameter], batch: TrainingBatch, take: Take
+    model: nn.Module, parameters: Mapping[str, Tensor], batch: TrainingBatch, take: Take
 ) -> None:
     """Give `take` every parameter's gradient of every example's mean loss, some examples a time.
 
@@ -48,13 +50,14 @@ def example_gradients(
         step = max(1, ENTRIES_AT_A_TIME // max(n_entries, 1))
         for start in range(0, len(batch.tokens), step):
             rows = slice(start, start + step)
-            take(name, sum(_gradients(use, parameters[name], rows) for use in of_name))  # pyright: ignore[reportArgumentType]
+            found = (_gradients(use, parameters[name], rows) for use in of_name)
+            take(name, reduce(torch.add, found))
     if apart:
         _one_by_one(model, {name: parameters[name] for name in apart}, batch, take)
 
 
 def _uses(
-    model: nn.Module, parameters: dict[str, nn.Parameter], batch: TrainingBatch
+    model: nn.Module, parameters: Mapping[str, Tensor], batch: TrainingBatch
 ) -> tuple[dict[str, list[_Use]], list[str]]:
     """Every call of the parameters' modules, by name, and the names that examples share."""
     names = {id(parameter): name for name, parameter in parameters.items()}
@@ -71,13 +74,12 @@ def _uses(
     def watch(owned: list[str]) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             given = inputs[0] if len(inputs) == 1 else None
-            by_example = (
+            if (
                 isinstance(given, Tensor)
                 and isinstance(output, Tensor)
                 and not any(True for _ in module.children())
                 and tuple(given.shape[:2]) == tuple(output.shape[:2]) == shape
-            )
-            if by_example:
+            ):
                 calls.append((module, given.detach(), output))
             else:
                 mixed.update(owned)
@@ -107,7 +109,7 @@ def _sum_of_means(model: nn.Module, batch: TrainingBatch) -> Float[Tensor, ""]:
     return (losses / per_target).sum()
 
 
-def _gradients(use: _Use, parameter: nn.Parameter, rows: slice) -> Float[Tensor, "examples ..."]:
+def _gradients(use: _Use, parameter: Tensor, rows: slice) -> Float[Tensor, "examples ..."]:
     module, went_in, came_back = use.module, use.went_in[rows], use.came_back[rows]
     if isinstance(module, nn.Linear | Conv1D):
         if parameter is module.bias:
@@ -128,7 +130,7 @@ def _gradients(use: _Use, parameter: nn.Parameter, rows: slice) -> Float[Tensor,
 
 
 def _one_by_one(
-    model: nn.Module, parameters: dict[str, nn.Parameter], batch: TrainingBatch, take: Take
+    model: nn.Module, parameters: Mapping[str, Tensor], batch: TrainingBatch, take: Take
 ) -> None:
     for row in range(len(batch.tokens)):
         single = TrainingBatch(batch.tokens[row : row + 1], batch.target[row : row + 1])
