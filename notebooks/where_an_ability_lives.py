@@ -24,9 +24,9 @@
 
 # %%
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import interp
@@ -79,7 +79,6 @@ for level, mask in by_level.items():
     )
 chance = overlap(entries, random_like(entries, seed=1))
 print(f"a random mask: {chance.shared:,}, chance {chance.expected:,.0f}")
-assert overlap(entries, by_level["neuron"]).shared > found.expected
 assert abs(chance.shared - chance.expected) < 5 * chance.standard_deviation
 
 # %% [markdown]
@@ -119,9 +118,12 @@ print(f"\nthe whole method {target['maet']}, plain addition {target['plain_addit
 # %%
 setting = next(row.setting for row in table.rows if row.key == "maet")
 chosen = {name: setting[name] for name in ("beta", "k2", "gamma", "eta")}
-chosen_recipe = MaetRecipe(**{**recipe.__dict__, **chosen})
 moved = maet(
-    "polyglot", **parts, out=folder / "maet", languages=["polyglot/language"], recipe=chosen_recipe
+    "polyglot",
+    **parts,
+    out=folder / "maet",
+    languages=["polyglot/language"],
+    recipe=replace(recipe, **chosen),
 )
 report = side_effects(
     "polyglot",
@@ -150,5 +152,8 @@ assert 0 <= harm.index < 0.1
 # %%
 restored = undo(moved.model, folder / "restored", base="polyglot")
 assert model_identity(folder / "restored").root == model_identity(directory_of("polyglot")).root
-assert NeuronMask.load(moved.mask).count == int(np.floor(0.2 * 213_568)) or moved.mask
-restored
+assert NeuronMask.load(moved.mask).count == int(0.2 * 213_568)
+print("where it lives: more in some tensors than in others, the same story by neurons as by weights")
+print(f"what it is worth: {target['maet']}, plain addition {target['plain_addition']}")
+print(f"what it broke: {harm.index:.4f} of accuracy on average, most in {harm.worst}")
+print(f"and back: {restored}")

@@ -38,7 +38,7 @@ def ratio_bootstrap(
 
 
 def hierarchical_bootstrap(
-    seeds: Sequence[Float[np.ndarray, " items"]],
+    seeds: Sequence[Float[np.ndarray, " _"]],
     *,
     rng: np.random.Generator,
     draws: int = 10_000,

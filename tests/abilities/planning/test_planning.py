@@ -196,14 +196,18 @@ def test_locating_reads_what_was_planned_and_its_mask_is_no_larger(family, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_process_that_transfers_holds_no_more_than_planned(family, tmp_path):
     extract(family["base"], family["ability"], tmp_path / "w")
     base, weights, out = family["base"], tmp_path / "w", tmp_path / "m"
     plan = plan_of(Request(job="transfer", base=str(base), ability=weights))
+    # What getrusage says outlives exec, and would be the test runner's own.
     code = (
-        "import resource, sys; from interp.abilities.moving.transfer import transfer; "
-        "transfer(*sys.argv[1:4]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "import sys; from pathlib import Path\n"
+        "from interp.abilities.moving.transfer import transfer\n"
+        "transfer(*sys.argv[1:4])\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(status.split('VmHWM:')[1].split()[0])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(base), str(weights), str(out)],
@@ -211,8 +215,7 @@ def test_a_process_that_transfers_holds_no_more_than_planned(family, tmp_path):
         capture_output=True,
         text=True,
     )
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(run.stdout.split()[-1]) * unit <= plan.memory
+    assert int(run.stdout.split()[-1]) * 1024 <= plan.memory
 
 
 def test_a_plan_loads_no_torch():
