@@ -12,11 +12,13 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from scipy.stats import rankdata
 
 from benchmarks.harness import Benchmark
+from probes.polyglot.cells import Split
 
 SEEDS = (1, 2, 3)
 N_ABILITY, N_GENERAL = 200, 600
@@ -59,8 +61,8 @@ def accuracies(path: Path, *, seed: int) -> tuple[float, float]:
     recipe = TrainingRecipe(steps=STEPS, batch_size=64, warmup=10, seed=seed)
     train_model(trained, read_examples(path, trained.tokenizer()), recipe=recipe)
     validation, test = (
-        float(correct(trained.model, task="ability", split=split, language="A").mean())  # type: ignore[arg-type]
-        for split in ("validation", "test")
+        float(correct(trained.model, task="ability", split=split, language="A").mean())
+        for split in get_args(Split)
     )
     return validation, test
 

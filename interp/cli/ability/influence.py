@@ -1,5 +1,6 @@
 """`interp ability influence`: which training examples drive an ability."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,20 @@ from interp.results.atomic import check_out
 
 if TYPE_CHECKING:
     from interp.abilities.influence.influence import Influence
+
+
+class Form(StrEnum):
+    """What a training example's step is."""
+
+    sgd = "sgd"
+    adam = "adam"
+
+
+class AdamEpsilon(StrEnum):
+    """Where Adam's epsilon stands."""
+
+    inside = "inside"
+    outside = "outside"
 
 
 def influence(
@@ -26,9 +41,7 @@ def influence(
     write: Annotated[
         Path | None, typer.Option("--write", help="Where the narrowed corpus goes.")
     ] = None,
-    form: Annotated[
-        str, typer.Option("--form", help="A training example's step: sgd or adam.")
-    ] = "sgd",
+    form: Annotated[Form, typer.Option("--form", help="A training example's step.")] = Form.sgd,
     subtask: Annotated[
         str, typer.Option("--subtask", help="Field of the validation lines that tells sub-tasks.")
     ] = "task",
@@ -49,8 +62,9 @@ def influence(
         typer.Option("--optimizer-state", help="Safetensors: exp_avg.NAME, exp_avg_sq.NAME, step."),
     ] = None,
     adam_epsilon: Annotated[
-        str, typer.Option("--adam-epsilon", help="inside the root (LESS's code) or outside (Adam).")
-    ] = "inside",
+        AdamEpsilon,
+        typer.Option("--adam-epsilon", help="inside the root (LESS's code) or outside (Adam)."),
+    ] = AdamEpsilon.inside,
     bias_correction: Annotated[
         bool, typer.Option("--bias-correction", help="Correct Adam's moments for their start at 0.")
     ] = False,
@@ -81,7 +95,7 @@ def influence(
         base,
         examples,
         validation,
-        form=form,  # type: ignore[arg-type]
+        form=form.value,
         subtask=subtask,
         sketch=sketch,
         warm_up=TrainingRecipe(
@@ -91,7 +105,7 @@ def influence(
         else None,
         checkpoints=checkpoints,
         optimizer_state=optimizer_state,
-        adam=AdamForm(adam_epsilon=adam_epsilon, bias_correction=bias_correction),  # type: ignore[arg-type]
+        adam=AdamForm(adam_epsilon=adam_epsilon.value, bias_correction=bias_correction),
         shuffles=shuffles,
         seed=seed,
         device=device,
