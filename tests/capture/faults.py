@@ -56,27 +56,41 @@ def n_shards(store: Path) -> int:
 
 
 def kill(model: TransformerBridge, store: Path) -> dict[str, object]:
-    """Kill at random moments, most of them while shards are being written."""
+    """Kill at random moments, most of them while shards are being written.
+
+    A capture that ended before it was hit is checked later like the last one, and a new one begun.
+    """
     start = time.monotonic()
     assert exit_code(forked(model, store.with_name("whole"))) == 0
     duration = time.monotonic() - start
     chance = random.Random(11)
-    killed, shards = 0, []
-    for _ in range(KILLS):
+    killed, shards, ended = 0, [0], []
+    while killed < KILLS:
         child = forked(model, store)
         before = n_shards(store)
-        deadline = time.monotonic() + duration
         # Half of them at any moment, start and checks included; half once a new shard is there.
         if chance.random() < 0.5:
-            time.sleep(chance.random() * duration)
+            time.sleep(chance.random() * duration / 2)
         else:
-            while n_shards(store) <= before and time.monotonic() < deadline:
+            while n_shards(store) <= before and not has_ended(child):
                 time.sleep(0.0005)
             time.sleep(chance.random() * 0.004)
         os.kill(child, signal.SIGKILL)
-        killed += exit_code(child) == -signal.SIGKILL
+        code = exit_code(child)
+        assert code in (0, -signal.SIGKILL)
+        killed += code != 0
+        lost = n_shards(store) < shards[-1]
+        assert not lost, "a kill lost a shard that was there"
         shards.append(n_shards(store))
-    return {"killed": killed, "shards": shards, "last": exit_code(forked(model, store))}
+        if code == 0:
+            ended.append(str(store.rename(store.with_name(f"ended-{len(ended)}"))))
+            shards = [0]
+    return {"killed": killed, "ended": ended, "last": exit_code(forked(model, store))}
+
+
+def has_ended(child: int) -> bool:
+    """Whether a child is no longer running; it stays to be waited for."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def full(model: TransformerBridge, store: Path) -> dict[str, object]:
