@@ -1,5 +1,6 @@
 """The program: its nouns, its exit codes, its one line of error."""
 
+import gc
 import sys
 
 import typer
@@ -39,6 +40,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interp: interrupted; run the same command again", file=sys.stderr)
         sys.exit(130)
+    finally:
+        # Files are closed by now; a last search for cycles would cost a third of torch's import.
+        gc.freeze()
 
 
 if __name__ == "__main__":

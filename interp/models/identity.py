@@ -22,7 +22,7 @@ from interp.results.atomic import write_json
 from interp.results.errors import CorruptFile, Incomplete
 from interp.results.hashing import sha256_bytes, sha256_json
 
-_PIECE = 1 << 22
+_PIECE = 1 << 21
 _SETTLED_NS = 2_000_000_000
 _NOT_THE_MODEL = ("transformers_version", "_name_or_path")
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "shared.weight")

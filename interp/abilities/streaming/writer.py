@@ -1,22 +1,25 @@
 """A directory of large files that is written in pieces, survives a kill, and appears whole.
 
 The files grow in `OUT.tmp-JOB`, beside the place they will have. A journal names what is safely on
-disk; the same job started again checks those pieces against their hashes and writes the rest. Only
-when everything is there does the directory get its name.
+disk; the same job started again checks those pieces against their checksums and writes the rest.
+Only when everything is there does the directory get its name.
 """
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import IO, NamedTuple
+
+import xxhash
 
 from interp.results.atomic import check_out, fsync_directory, fsync_file, swap_in
 from interp.results.errors import BadInput, Incomplete
@@ -66,6 +69,9 @@ class StagedDirectory:
         self._safe: dict[Piece, str] = {}
         self._pending: list[tuple[Piece, str]] = []
         self._pending_bytes = 0
+        # Beside the writers: waiting for the disk in one of them would soon stop the others too.
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._syncing: deque[Future[None]] = deque()
 
     def __enter__(self) -> "StagedDirectory":
         check_out(self.out, replace=self.replace)
@@ -107,7 +113,7 @@ class StagedDirectory:
         if digest is None:
             return None
         content = os.pread(self._files[piece.file], piece.n_bytes, piece.offset)
-        return content if hashlib.sha256(content).hexdigest() == digest else None
+        return content if _checksum(content) == digest else None
 
     def write(self, file: str, offset: int, content: memoryview) -> None:
         """Write bytes in place. Threads may write at the same time, each its own pieces."""
@@ -115,22 +121,33 @@ class StagedDirectory:
             return
         self.write_unlisted(file, offset, content)
         piece = Piece(file, offset, len(content))
-        digest = hashlib.sha256(content).hexdigest()
+        digest = _checksum(content)
         with self._lock:
             self._pending.append((piece, digest))
             self._pending_bytes += len(content)
-            full = self._pending_bytes >= self._sync_every
-        if full:
-            self.sync()
+            if self._pending_bytes >= self._sync_every:
+                self._pending_bytes = 0
+                self._syncing.append(self._syncer.submit(self._sync_pending))
+            while self._syncing and self._syncing[0].done():
+                self._syncing.popleft().result()
 
     def write_unlisted(self, file: str, offset: int, content: memoryview) -> None:
-        """Write bytes that a resumed run works out and writes again: no journal entry, no hash."""
+        """Write bytes that a resumed run works out and writes again: no journal entry."""
         done = 0
         while done < len(content):
             done += os.pwrite(self._files[file], content[done:], offset + done)
 
     def sync(self) -> None:
         """Make what was written so far safe from a kill and a power cut."""
+        self._wait()
+        self._sync_pending()
+
+    def _wait(self) -> None:
+        """Until the syncs that were begun have ended; raises what one of them raised."""
+        while self._syncing:
+            self._syncing.popleft().result()
+
+    def _sync_pending(self) -> None:
         with self._lock:
             pending, self._pending, self._pending_bytes = self._pending, [], 0
         if not pending or self._journal is None:
@@ -149,6 +166,7 @@ class StagedDirectory:
 
     def drop(self, file: str) -> None:
         """Delete a file that turned out not to be wanted."""
+        self._wait()
         os.close(self._files.pop(file))
         (self.path / file).unlink()
 
@@ -169,6 +187,7 @@ class StagedDirectory:
         return self.out
 
     def _close(self) -> None:
+        self._syncer.shutdown()
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
@@ -217,6 +236,11 @@ class StagedDirectory:
                 f"waits in {self.path.name}; make room for {sum(self.sizes.values()):,} bytes in "
                 "all and run the same command again, or delete it"
             ) from error
+
+
+def _checksum(content: bytes | memoryview) -> str:
+    """Against torn writes, not against malice: the identity of what is published is SHA-256."""
+    return xxhash.xxh3_128_hexdigest(content)
 
 
 def _read_journal(path: Path) -> Iterator[tuple[Piece, str]]:

@@ -127,7 +127,7 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(place, mon
     options = {"chunk": 32, "threads": 1, "sync_every": 1}
     merging(place, place / "whole", method, **options)
     expected = content(place / "whole")
-    real, synced = StagedDirectory.sync, [0]
+    real, synced = StagedDirectory._sync_pending, [0]
 
     def killed_after(limit):
         def sync(self):
@@ -143,13 +143,13 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(place, mon
         steps += 1
         synced[0] = 0
         out = place / f"out{steps}"
-        monkeypatch.setattr(StagedDirectory, "sync", killed_after(steps))
+        monkeypatch.setattr(StagedDirectory, "_sync_pending", killed_after(steps))
         try:
             merging(place, out, method, **options)
         except Killed:
             assert not out.exists()
             assert len(staging(out)) == 1
-            monkeypatch.setattr(StagedDirectory, "sync", real)
+            monkeypatch.setattr(StagedDirectory, "_sync_pending", real)
             merging(place, out, method, **options)
             assert content(out) == expected
             assert not staging(out)

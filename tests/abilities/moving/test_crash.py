@@ -72,7 +72,7 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(models, mo
     extracting(models, models / "weights")
     work(models, models / "whole")
     expected = content(models / "whole")
-    real, synced = StagedDirectory.sync, [0]
+    real, synced = StagedDirectory._sync_pending, [0]
 
     def killed_after(limit):
         def sync(self):
@@ -88,13 +88,13 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(models, mo
         steps += 1
         synced[0] = 0
         out = models / f"out{steps}"
-        monkeypatch.setattr(StagedDirectory, "sync", killed_after(steps))
+        monkeypatch.setattr(StagedDirectory, "_sync_pending", killed_after(steps))
         try:
             work(models, out)
         except Killed:
             assert not out.exists()
             assert len(staging(out)) == 1
-            monkeypatch.setattr(StagedDirectory, "sync", real)
+            monkeypatch.setattr(StagedDirectory, "_sync_pending", real)
             work(models, out)
             assert content(out) == expected
             assert not staging(out)
@@ -175,14 +175,14 @@ def test_a_process_killed_by_the_system_is_resumed(models):
         from interp.abilities.streaming.writer import StagedDirectory
         from interp.abilities.moving.transfer import transfer
         place = Path(sys.argv[1])
-        real, n = StagedDirectory.sync, 0
+        real, n = StagedDirectory._sync_pending, 0
         def sync(self):
             global n
             real(self)
             n += 1
             if n == 5:
                 os.kill(os.getpid(), signal.SIGKILL)
-        StagedDirectory.sync = sync
+        StagedDirectory._sync_pending = sync
         transfer(place / "base", place / "weights", place / "out", language=place / "language",
                  chunk=32, threads=2, sync_every=1)
         """

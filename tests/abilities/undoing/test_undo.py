@@ -312,7 +312,7 @@ def test_an_undo_header_that_lies_is_refused(place, change, word):
 @pytest.mark.parametrize("undone", ["full", "base"])
 def test_stopped_after_any_journal_entry_undo_goes_on_to_the_same_bytes(place, monkeypatch, undone):
     made = transfer(place / "base", place / "weights", place / "out", undo=undone)
-    real, synced = StagedDirectory.sync, [0]
+    real, synced = StagedDirectory._sync_pending, [0]
     steps = 0
     while True:
         steps, synced[0] = steps + 1, 0
@@ -323,12 +323,12 @@ def test_stopped_after_any_journal_entry_undo_goes_on_to_the_same_bytes(place, m
             if synced[0] == limit:
                 raise Killed
 
-        monkeypatch.setattr(StagedDirectory, "sync", killed)
+        monkeypatch.setattr(StagedDirectory, "_sync_pending", killed)
         try:
             undo(made.path, place / "back", chunk=32, threads=1, sync_every=1)
         except Killed:
             assert not (place / "back").exists()
-            monkeypatch.setattr(StagedDirectory, "sync", real)
+            monkeypatch.setattr(StagedDirectory, "_sync_pending", real)
             undo(made.path, place / "back", chunk=32, threads=1, sync_every=1)
             assert same_files(place / "base", place / "back")
             shutil.rmtree(place / "back")
