@@ -8,6 +8,7 @@ tensor operations, it waits for the interpreter most of the time.
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from interp.models.identity import ModelIdentity, model_identity
 from interp.results import errors
+
+_NICE = 10
 
 
 def start(directories: Sequence[Path], *, cache: Path | None) -> "subprocess.Popen[str]":
@@ -44,6 +47,8 @@ def main() -> None:
     arguments = parser.parse_args()
     # Ctrl-C reaches both processes; the one that is waiting for us says what happened.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Hashing fills what the other work leaves idle, and does not hold up torch's import.
+    os.nice(_NICE)
     try:
         found = [model_identity(one, cache=arguments.cache) for one in arguments.directories]
         result = {"identities": [one.to_json() for one in found]}
