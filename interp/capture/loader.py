@@ -1,6 +1,6 @@
-"""Shuffled torch batches of a store, for training."""
+"""Shuffled rows of a store, for training: numbered buffers of several sites, or torch batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -11,7 +11,78 @@ from torch import Tensor
 from interp.capture.store import ActivationStore
 from interp.results.errors import BadInput
 
+BUFFER_BYTES = 256 << 20
 _BLOCK_ROWS = 1024
+
+
+class ShuffledBuffers:
+    """Every row of some sites of a store once an epoch, by numbered buffers.
+
+    Blocks of 1024 neighbouring rows are drawn in random order into a buffer, and the rows of the
+    buffer are shuffled: reading stays sequential, and a buffer mixes as many places of the corpus
+    as it holds blocks. All sites come in one order, which depends on `seed`, `buffer_bytes` and the
+    width of the sites alone; any buffer can be read without those before it.
+    """
+
+    def __init__(
+        self, store: ActivationStore, sites: Sequence[str], *, seed: int, buffer_bytes: int
+    ) -> None:
+        if store.n_rows == 0:
+            raise BadInput(f"{store.path} holds no row: capture some tokens first")
+        self.widths = {
+            site: int(np.prod(store.shape(site), dtype=np.int64)) for site in dict.fromkeys(sites)
+        }
+        row_bytes = max(sum(self.widths.values()), 1) * 4
+        self._blocks_per_buffer = max(buffer_bytes // (row_bytes * _BLOCK_ROWS), 1)
+        self._store = store
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Buffers of one epoch."""
+        return -(-self._n_blocks // self._blocks_per_buffer)
+
+    def read(self, epoch: int, number: int) -> dict[str, Float[np.ndarray, "rows _d"]]:
+        """Float32 rows by site, trailing axes flattened; BadInput if one is not finite."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._n_blocks)
+        first = number * self._blocks_per_buffer
+        starts = order[first : first + self._blocks_per_buffer] * _BLOCK_ROWS
+        stops = np.minimum(starts + _BLOCK_ROWS, self._store.n_rows)
+        n_rows = int((stops - starts).sum())
+        # Not [seed, epoch, 0]: NumPy pads its seeds with zeros, and that would be the one above.
+        places = np.random.default_rng([self._seed, epoch, number + 1]).permutation(n_rows)
+        buffer = {
+            site: np.empty((n_rows, width), np.float32) for site, width in self.widths.items()
+        }
+        done = 0
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            target = places[done : done + stop - start]
+            for site, rows in buffer.items():
+                rows[target] = self._finite(site, start, stop)
+            done += stop - start
+        return buffer
+
+    @property
+    def _n_blocks(self) -> int:
+        return -(-self._store.n_rows // _BLOCK_ROWS)
+
+    def _finite(self, site: str, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
+        rows = self._store.rows(site, start, stop).reshape(stop - start, -1)
+        refuse_not_finite(rows, site, start, str(self._store.path))
+        return rows
+
+
+def refuse_not_finite(
+    rows: Float[np.ndarray, "rows d"], site: str, first_row: int, source: str
+) -> None:
+    """Raise BadInput naming site and row if a value is NaN or infinite."""
+    finite = np.isfinite(rows)
+    if finite.all():
+        return
+    row, unit = np.argwhere(~finite)[0].tolist()
+    raise BadInput(
+        f"{source}: {site} is {rows[row, unit]} in row {first_row + row}, unit {unit}, and nothing "
+        "can be learnt from that: capture it again in float32, with the model in float32"
+    )
 
 
 def shuffled_batches(
@@ -21,35 +92,19 @@ def shuffled_batches(
     batch_size: int,
     seed: int,
     epochs: int | None = None,
-    buffer_bytes: int = 256 << 20,
+    buffer_bytes: int = BUFFER_BYTES,
 ) -> Iterator[Float[Tensor, "batch d"]]:
     """Float32 batches in which every row comes exactly once an epoch; endless without `epochs`.
 
-    Blocks of 1024 neighbouring rows are drawn in random order into a buffer, and the rows of the
-    buffer are shuffled: reading stays sequential, and a batch mixes as many places of the corpus as
-    the buffer holds blocks. Trailing axes are flattened into one. A batch may span two epochs; only
-    the very last one may be short. The order depends on `seed` and `buffer_bytes` alone.
+    The order is that of `ShuffledBuffers`. Trailing axes are flattened into one. A batch may span
+    two epochs; only the very last one may be short. Raises BadInput on NaN or infinity.
     """
     if batch_size < 1 or store.n_rows == 0:
         raise BadInput(f"no batches of {batch_size} from {store.n_rows} rows of {store.path}")
-    d = int(np.prod(store.shape(site), dtype=np.int64))
-    buffer_blocks = max(buffer_bytes // (max(d, 1) * 4 * _BLOCK_ROWS), 1)
-    return _cut(_buffers(store, site, seed, epochs, buffer_blocks), batch_size)
-
-
-def _buffers(
-    store: ActivationStore, site: str, seed: int, epochs: int | None, buffer_blocks: int
-) -> Iterator[Float[np.ndarray, "rows d"]]:
-    for epoch in count() if epochs is None else range(epochs):
-        rng = np.random.default_rng([seed, epoch])
-        starts = rng.permutation(np.arange(0, store.n_rows, _BLOCK_ROWS))
-        for first in range(0, len(starts), buffer_blocks):
-            blocks = [
-                store.rows(site, int(start), min(int(start) + _BLOCK_ROWS, store.n_rows))
-                for start in starts[first : first + buffer_blocks]
-            ]
-            rows = np.concatenate(blocks).astype(np.float32, copy=False)
-            yield rng.permutation(rows.reshape(len(rows), -1))
+    buffers = ShuffledBuffers(store, [site], seed=seed, buffer_bytes=buffer_bytes)
+    numbers = count() if epochs is None else range(epochs)
+    rows = (buffers.read(epoch, i)[site] for epoch in numbers for i in range(len(buffers)))
+    return _cut(rows, batch_size)
 
 
 def _cut(
