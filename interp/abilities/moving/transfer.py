@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from interp.abilities.moving.addition import Addition
 from interp.abilities.moving.compatibility import check_lineage
-from interp.abilities.moving.merging import Merge
 from interp.abilities.moving.model_files import ModelFiles
 from interp.abilities.moving.recipe import (
     Selection,
@@ -115,19 +115,19 @@ def transfer(
         selected = plan.selected(similarity)
         model_files = ModelFiles(models[0], dtype=out_format)
         exact = _exact(recipe, abilities, identities[0], model_files)
-        merge = plan.merge(selected, model_files, patched=exact)
+        addition = plan.addition(selected, model_files, patched=exact)
         output = TransferOutput(
             out=out,
             base=identities[0],
             base_name=str(base),
-            made_by=_made_by(recipe, abilities, identities, merge),
+            made_by=_made_by(recipe, abilities, identities, addition),
             undo=undo,
             replace=overwrite,
             chunk=chunk,
             threads=threads,
             sync_every=sync_every,
         )
-        written = output.write(merge, model_files)
+        written = output.write(addition, model_files)
         return Transferred(
             path=out,
             root=written.root,
@@ -138,7 +138,7 @@ def transfer(
             with_weights=tuple(len(one.weights.tensors) for one in inputs.abilities),
             null=plan.null(selected, similarity),
             rows_left=inputs.rows_left,
-            saturated=merge.saturated.n if merge.saturated is not None else 0,
+            saturated=addition.saturated.n if addition.saturated is not None else 0,
             undo=written.undo.kind,
             undo_bytes=written.undo_bytes,
         )
@@ -186,7 +186,7 @@ def _made_by(
     recipe: TransferRecipe,
     abilities: list[AbilityWeights],
     identities: list[ModelIdentity],
-    merge: Merge,
+    addition: Addition,
 ) -> dict[str, Any]:
     return {
         "made_by": "transfer",
@@ -197,9 +197,9 @@ def _made_by(
             {"data_sha256": one.digest, "base": one.base.root, **one.recipe.to_json()}
             for one in abilities
         ],
-        "dtype": merge.dtype,
-        "saturate": merge.saturated is not None,
+        "dtype": addition.dtype,
+        "saturate": addition.saturated is not None,
         "added_to": sorted(
-            name for name, terms in merge.terms.items() if any((*terms.gamma, *terms.language))
+            name for name, terms in addition.terms.items() if any((*terms.gamma, *terms.language))
         ),
     }

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from interp.abilities.moving.addition import Addition, write_merged
 from interp.abilities.moving.lineage import FILE as LINEAGE
 from interp.abilities.moving.lineage import Lineage, known_ancestors
-from interp.abilities.moving.merging import Merge, write_merged
 from interp.abilities.moving.model_files import ModelFiles
 from interp.abilities.streaming.checkpoint import Checkpoint
 from interp.abilities.streaming.writer import StagedDirectory
@@ -46,10 +46,10 @@ class TransferOutput:
     threads: int
     sync_every: int
 
-    def write(self, merge: Merge, files: ModelFiles) -> OutputModel:
+    def write(self, addition: Addition, files: ModelFiles) -> OutputModel:
         """Write the whole directory, and give it its name when everything is in it."""
-        plan = undo_plan(merge, self.undo, n=self.base.n)
-        merge = replace(merge, keeps_originals=plan is not None)
+        plan = undo_plan(addition, self.undo, n=self.base.n)
+        addition = replace(addition, keeps_originals=plan is not None)
         staged = StagedDirectory(
             self.out,
             job=sha256_json({**self.made_by, "chunk": self.chunk, "undo": self.undo}),
@@ -59,26 +59,26 @@ class TransferOutput:
         )
         with staged:
             files.write_heads(staged)
-            root, changed, kept = self._write_tensors(staged, merge, plan)
+            root, changed, kept = self._write_tensors(staged, addition, plan)
             files.write_companions(staged.path)
-            self._lineage(root, merge.base).save(staged.path)
-            record = self._undo_record(root, changed, kept, merge.base)
+            self._lineage(root, addition.base).save(staged.path)
+            record = self._undo_record(root, changed, kept, addition.base)
             record.save(staged.path)
             undo_bytes = sum(file.stat().st_size for file in (staged.path / "undo").iterdir())
             staged.publish()
         return OutputModel(root=root, changed=changed, undo=record, undo_bytes=undo_bytes)
 
     def _write_tensors(
-        self, staged: StagedDirectory, merge: Merge, plan: UndoPlan | None
+        self, staged: StagedDirectory, addition: Addition, plan: UndoPlan | None
     ) -> tuple[str, int, dict[str, UndoTensor] | None]:
         """Root hash of what was written, how many entries changed, and what undoes them."""
         changed = 0
         undo = None if plan is None else UndoWriter(staged, plan)
         digests = {
-            name: hashlib.sha256(tensor_prefix(name, merge.out_dtype(name), span.shape))
-            for name, span in merge.base.spans.items()
+            name: hashlib.sha256(tensor_prefix(name, addition.out_dtype(name), span.shape))
+            for name, span in addition.base.spans.items()
         }
-        for written in write_merged(staged, merge, chunk=self.chunk, threads=self.threads):
+        for written in write_merged(staged, addition, chunk=self.chunk, threads=self.threads):
             digests[written.piece.name].update(written.content)
             changed += written.changed
             if undo is not None:

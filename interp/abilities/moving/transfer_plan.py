@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interp.abilities.moving.ability_chunks import AbilityChunks
+from interp.abilities.moving.addition import Addition, Tally, TensorTerms
 from interp.abilities.moving.compatibility import is_float
 from interp.abilities.moving.likeness import stream_similarity
-from interp.abilities.moving.merging import Merge, Tally, TensorTerms
 from interp.abilities.moving.model_files import ModelFiles
 from interp.abilities.moving.recipe import TransferRecipe
 from interp.abilities.moving.similarity import Similarity, select_tensors, selection_null
@@ -83,11 +83,11 @@ class TransferPlan:
             )
         return terms
 
-    def merge(
+    def addition(
         self, selected: Sequence[Sequence[str]], files: ModelFiles, *, patched: bool
-    ) -> Merge:
+    ) -> Addition:
         """The sum to write, once it is known which tensors are selected."""
-        return Merge(
+        return Addition(
             base=self.base,
             abilities=self.abilities,
             languages=self.languages,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from interp.abilities.moving.merging import Merge, Tally, Written, merged_words
+from interp.abilities.moving.addition import Addition, Tally, Written, merged_words
 from interp.abilities.streaming.chunks import Chunk
 from interp.abilities.streaming.layout import ArraySpec, FileLayout, file_layout
 from interp.abilities.streaming.writer import StagedDirectory
@@ -37,7 +37,7 @@ class UndoPlan:
     """By name, in the order of the base's files."""
     most: int | None
     """Changed entries after which nothing more is kept; None: all are."""
-    merge: Merge
+    addition: Addition
 
     @property
     def size(self) -> int:
@@ -55,16 +55,16 @@ class UndoPlan:
 
     def _arrays(self, counts: dict[str, int]) -> Iterator[ArraySpec]:
         for name in self.bounds:
-            n_bytes = bitmap_bytes(self.merge.base.span(name).n_entries)
+            n_bytes = bitmap_bytes(self.addition.base.span(name).n_entries)
             yield ArraySpec(f"changed.{name}", "U8", (n_bytes,))
         for name in self.bounds:
             yield ArraySpec(f"words.{name}", _UNSIGNED[self._width(name)], (counts.get(name, 0),))
 
     def _width(self, name: str) -> int:
-        return BYTES_OF[self.merge.base.span(name).dtype]
+        return BYTES_OF[self.addition.base.span(name).dtype]
 
 
-def undo_plan(merge: Merge, mode: UndoMode, *, n: int) -> UndoPlan | None:
+def undo_plan(addition: Addition, mode: UndoMode, *, n: int) -> UndoPlan | None:
     """What to keep; None if the base itself is to be the undo.
 
     "auto" keeps the originals unless more than half of all entries change. Where the terms alone
@@ -72,19 +72,19 @@ def undo_plan(merge: Merge, mode: UndoMode, *, n: int) -> UndoPlan | None:
     """
     if mode == "base":
         return None
-    if any(merge.out_dtype(name) != span.dtype for name, span in merge.base.spans.items()):
+    if any(addition.out_dtype(name) != span.dtype for name, span in addition.base.spans.items()):
         if mode == "full":
             raise BadInput(
                 "--undo full with another --dtype would keep the whole base: leave --undo at base"
             )
         return None
-    bounds = _bounds(merge)
+    bounds = _bounds(addition)
     most = int(MOST_KEPT * n)
     if mode == "full":
-        return UndoPlan(bounds=bounds, most=None, merge=merge)
-    if sum(bounds.values()) > most and _expected_changes(merge, bounds) > most:
+        return UndoPlan(bounds=bounds, most=None, addition=addition)
+    if sum(bounds.values()) > most and _expected_changes(addition, bounds) > most:
         return None
-    return UndoPlan(bounds=bounds, most=most, merge=merge)
+    return UndoPlan(bounds=bounds, most=most, addition=addition)
 
 
 class UndoWriter:
@@ -122,7 +122,7 @@ class UndoWriter:
         layout = self._plan.layout(self._counts)
         self._staged.write_unlisted(FILE, 0, memoryview(layout.head))
         self._staged.resize(FILE, layout.size)
-        spans = self._plan.merge.base.spans
+        spans = self._plan.addition.base.spans
         return {
             name: UndoTensor(dtype=spans[name].dtype, shape=spans[name].shape, count=count)
             for name, count in self._counts.items()
@@ -132,7 +132,7 @@ class UndoWriter:
         if piece.start == 0:
             self._rest, self._packed = np.empty(0, dtype=bool), 0
         joined = np.concatenate([self._rest, differs]) if self._rest.size else differs
-        last = piece.stop == self._plan.merge.base.span(piece.name).n_entries
+        last = piece.stop == self._plan.addition.base.span(piece.name).n_entries
         whole = joined.size if last else joined.size // 8 * 8
         packed = np.packbits(joined[:whole], bitorder="little")
         offset = self._starts[f"changed.{piece.name}"] + self._packed
@@ -141,10 +141,10 @@ class UndoWriter:
         self._rest = joined[whole:]
 
 
-def _bounds(merge: Merge) -> dict[str, int]:
+def _bounds(addition: Addition) -> dict[str, int]:
     bounds = {}
-    for span in merge.base.in_file_order():
-        terms = merge.terms.get(span.name)
+    for span in addition.base.in_file_order():
+        terms = addition.terms.get(span.name)
         if terms is None:
             continue
         if any(terms.language):
@@ -152,7 +152,7 @@ def _bounds(merge: Merge) -> dict[str, int]:
         else:
             bound = sum(
                 ability.count(span.name)
-                for gamma, ability in zip(terms.gamma, merge.abilities, strict=False)
+                for gamma, ability in zip(terms.gamma, addition.abilities, strict=False)
                 if gamma
             )
         if bound:
@@ -160,12 +160,12 @@ def _bounds(merge: Merge) -> dict[str, int]:
     return bounds
 
 
-def _expected_changes(merge: Merge, bounds: dict[str, int]) -> float:
+def _expected_changes(addition: Addition, bounds: dict[str, int]) -> float:
     """How many entries change, from evenly spaced pieces of every tensor."""
-    probe = replace(merge, saturated=None if merge.saturated is None else Tally())
+    probe = replace(addition, saturated=None if addition.saturated is None else Tally())
     total = 0.0
     for name in bounds:
-        n = merge.base.span(name).n_entries
+        n = addition.base.span(name).n_entries
         starts = sorted({at * max(n - _PROBE, 0) // (_PROBES - 1) for at in range(_PROBES)})
         pieces = [Chunk(name, start, min(start + _PROBE, n)) for start in starts]
         changed = sum(_changes_in(probe, piece) for piece in pieces)
@@ -173,8 +173,8 @@ def _expected_changes(merge: Merge, bounds: dict[str, int]) -> float:
     return total
 
 
-def _changes_in(merge: Merge, piece: Chunk) -> int:
-    base = merge.base.words(piece)
-    merged = merged_words(merge, piece, base)
+def _changes_in(addition: Addition, piece: Chunk) -> int:
+    base = addition.base.words(piece)
+    merged = merged_words(addition, piece, base)
     raw = np.dtype(f"u{base.itemsize}")
     return int(np.count_nonzero(base.view(raw) != merged.view(raw)))

@@ -106,17 +106,17 @@ def test_stopped_after_any_journal_entry_it_goes_on_to_the_same_bytes(models, mo
 
 def test_pieces_that_are_safe_are_not_computed_again(models, monkeypatch):
     extracting(models, models / "weights")
-    from interp.abilities.moving import merging
+    from interp.abilities.moving import addition
 
-    real, computed = merging.merged_words, []
+    real, computed = addition.merged_words, []
 
-    def counting(merge, piece, base):
+    def counting(addition, piece, base):
         computed.append(piece)
         if len(computed) == 10:
             raise Killed
-        return real(merge, piece, base)
+        return real(addition, piece, base)
 
-    monkeypatch.setattr(merging, "merged_words", counting)
+    monkeypatch.setattr(addition, "merged_words", counting)
     with pytest.raises(Killed):
         transferring(models, models / "out")
     transferring(models, models / "out")

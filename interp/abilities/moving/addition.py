@@ -47,7 +47,7 @@ class TensorTerms(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merge:
+class Addition:
     """What is added to which base, and as what it is written."""
 
     base: Checkpoint
@@ -91,64 +91,66 @@ class Written(NamedTuple):
 
 
 def write_merged(
-    staged: StagedDirectory, merge: Merge, *, chunk: int, threads: int
+    staged: StagedDirectory, addition: Addition, *, chunk: int, threads: int
 ) -> Iterator[Written]:
     """Write every chunk of the output, and yield it in the order of the base's files."""
-    total = sum(span.n_entries for span in merge.base.spans.values())
-    pieces = merge.base.chunks(chunk=chunk)
+    total = sum(span.n_entries for span in addition.base.spans.values())
+    pieces = addition.base.chunks(chunk=chunk)
     with progress("transferring", total=total, unit="entries") as advance:
         for written in in_order(
-            lambda piece: _write_chunk(staged, merge, piece), pieces, threads=threads
+            lambda piece: _write_chunk(staged, addition, piece), pieces, threads=threads
         ):
             yield written
             advance(written.piece.stop - written.piece.start)
 
 
 def merged_words(
-    merge: Merge, piece: Chunk, base: Shaped[np.ndarray, " entries"]
+    addition: Addition, piece: Chunk, base: Shaped[np.ndarray, " entries"]
 ) -> Shaped[np.ndarray, " entries"]:
     """The bits of one chunk of the output, given those of the base."""
-    span = merge.base.span(piece.name)
-    terms = merge.terms.get(piece.name, TensorTerms((), ()))
-    abilities = list(_ability_terms(merge, piece, terms))
-    languages = [(c, model) for c, model in zip(terms.language, merge.languages, strict=False) if c]
-    if languages or span.dtype != merge.out_dtype(piece.name):
-        words = _everywhere(merge, piece, base, abilities, languages)
+    span = addition.base.span(piece.name)
+    terms = addition.terms.get(piece.name, TensorTerms((), ()))
+    abilities = list(_ability_terms(addition, piece, terms))
+    languages = [
+        (c, model) for c, model in zip(terms.language, addition.languages, strict=False) if c
+    ]
+    if languages or span.dtype != addition.out_dtype(piece.name):
+        words = _everywhere(addition, piece, base, abilities, languages)
     elif abilities:
-        words = _where_added(merge, piece, base, abilities)
+        words = _where_added(addition, piece, base, abilities)
     else:
         return base
-    if merge.patched:
-        merge.abilities[0].apply_patch(piece, words)
+    if addition.patched:
+        addition.abilities[0].apply_patch(piece, words)
     return words
 
 
-def _ability_terms(merge: Merge, piece: Chunk, terms: TensorTerms) -> Iterator[AbilityTerm]:
-    for gamma, ability in zip(terms.gamma, merge.abilities, strict=False):
+def _ability_terms(addition: Addition, piece: Chunk, terms: TensorTerms) -> Iterator[AbilityTerm]:
+    for gamma, ability in zip(terms.gamma, addition.abilities, strict=False):
         entries = ability.entries(piece) if gamma else None
         if entries is not None:
             yield AbilityTerm(gamma, *entries)
 
 
 def _everywhere(
-    merge: Merge,
+    addition: Addition,
     piece: Chunk,
     base: np.ndarray,
     abilities: list[AbilityTerm],
     languages: list[tuple[float, Checkpoint]],
 ) -> np.ndarray:
-    numbers = to_numbers(base, merge.base.span(piece.name).dtype)
+    numbers = to_numbers(base, addition.base.span(piece.name).dtype)
     others = [(c, model, numbers_beside(model, piece, numbers)) for c, model in languages]
     merged = merged_tensor(
         numbers, abilities=abilities, languages=[LanguageTerm(c, part) for c, _, part in others]
     )
-    used = [(merge.base, numbers), *((model, part) for _, model, part in others)]
-    merged = _fitting(merge, piece, merged, used=used, positions=None)
-    return to_words(merged, merge.out_dtype(piece.name))
+    used = [(addition.base, numbers), *((model, part) for _, model, part in others)]
+    merged = _fitting(addition, piece, merged, used=used, positions=None)
+    return to_words(merged, addition.out_dtype(piece.name))
 
 
 def _where_added(
-    merge: Merge, piece: Chunk, base: np.ndarray, abilities: list[AbilityTerm]
+    addition: Addition, piece: Chunk, base: np.ndarray, abilities: list[AbilityTerm]
 ) -> np.ndarray:
     """The base with new bits at the entries that get a weight, and at no other."""
     positions = _union(abilities, len(base))
@@ -156,12 +158,12 @@ def _where_added(
         AbilityTerm(gamma, torch.searchsorted(positions, _given(where, len(base))), delta)
         for gamma, where, delta in abilities
     ]
-    numbers = to_numbers(base[positions.numpy()], merge.base.span(piece.name).dtype)
+    numbers = to_numbers(base[positions.numpy()], addition.base.span(piece.name).dtype)
     merged = merged_tensor(numbers, abilities=at_positions)
-    used = [(merge.base, numbers)]
-    merged = _fitting(merge, piece, merged, used=used, positions=positions.numpy())
+    used = [(addition.base, numbers)]
+    merged = _fitting(addition, piece, merged, used=used, positions=positions.numpy())
     words = base.copy()
-    words[positions.numpy()] = to_words(merged, merge.out_dtype(piece.name))
+    words[positions.numpy()] = to_words(merged, addition.out_dtype(piece.name))
     return words
 
 
@@ -175,7 +177,7 @@ def _union(abilities: list[AbilityTerm], n_entries: int) -> Int64[Tensor, " foun
 
 
 def _fitting(
-    merge: Merge,
+    addition: Addition,
     piece: Chunk,
     merged: Float[Tensor, " found"],
     *,
@@ -183,13 +185,13 @@ def _fitting(
     positions: np.ndarray | None,
 ) -> Float[Tensor, " found"]:
     """The sum, with what the format cannot hold at its ends if that is allowed."""
-    dtype = merge.out_dtype(piece.name)
+    dtype = addition.out_dtype(piece.name)
     bad = not_finite_at(merged, dtype)
     if not bad.size:
         return merged
     sound = all(bool(torch.isfinite(numbers[bad]).all()) for _, numbers in used)
-    if merge.saturated is not None and sound and not bool(merged[bad].isnan().any()):
-        merge.saturated.add(bad.size)
+    if addition.saturated is not None and sound and not bool(merged[bad].isnan().any()):
+        addition.saturated.add(bad.size)
         largest = torch.finfo(FLOATS[dtype]).max
         return merged.clamp(-largest, largest)
     entry = piece.start + int(bad[0] if positions is None else positions[bad[0]])
@@ -206,30 +208,32 @@ def _fitting(
     )
 
 
-def _write_chunk(staged: StagedDirectory, merge: Merge, piece: Chunk) -> Written:
-    base = merge.base.words(piece)
-    out_dtype = merge.out_dtype(piece.name)
+def _write_chunk(staged: StagedDirectory, addition: Addition, piece: Chunk) -> Written:
+    base = addition.base.words(piece)
+    out_dtype = addition.out_dtype(piece.name)
     width = BYTES_OF[out_dtype]
-    file, start = merge.starts[piece.name]
+    file, start = addition.starts[piece.name]
     place = Piece(file, start + piece.start * width, len(base) * width)
     # What is at the end of a range is counted while it is computed, so then nothing is skipped.
-    held = staged.held(place) if merge.saturated is None else None
+    held = staged.held(place) if addition.saturated is None else None
     words = (
         np.frombuffer(held, dtype=STORED_AS[out_dtype])
         if held is not None
-        else merged_words(merge, piece, base)
+        else merged_words(addition, piece, base)
     )
     content = words.data.cast("B")
     if held is None:
         staged.write(place.file, place.offset, content)
-    differs = _differs(merge, piece, base, words)
+    differs = _differs(addition, piece, base, words)
     changed = 0 if differs is None else int(np.count_nonzero(differs))
-    return Written(piece, content, changed, _originals(merge, base, differs))
+    return Written(piece, content, changed, _originals(addition, base, differs))
 
 
-def _differs(merge: Merge, piece: Chunk, base: np.ndarray, words: np.ndarray) -> np.ndarray | None:
+def _differs(
+    addition: Addition, piece: Chunk, base: np.ndarray, words: np.ndarray
+) -> np.ndarray | None:
     """Where the output is not the base; None for nowhere."""
-    dtype, out_dtype = merge.base.span(piece.name).dtype, merge.out_dtype(piece.name)
+    dtype, out_dtype = addition.base.span(piece.name).dtype, addition.out_dtype(piece.name)
     if words is base:
         return None
     before = base if dtype == out_dtype else to_words(to_numbers(base, dtype), out_dtype)
@@ -237,8 +241,10 @@ def _differs(merge: Merge, piece: Chunk, base: np.ndarray, words: np.ndarray) ->
     return before.view(raw) != words.view(raw)
 
 
-def _originals(merge: Merge, base: np.ndarray, differs: np.ndarray | None) -> Originals | None:
-    if not merge.keeps_originals:
+def _originals(
+    addition: Addition, base: np.ndarray, differs: np.ndarray | None
+) -> Originals | None:
+    if not addition.keeps_originals:
         return None
     if differs is None:
         return Originals(np.zeros(len(base), dtype=bool), base[:0])
