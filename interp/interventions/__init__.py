@@ -1,1 +1,15 @@
-"""Interventions: what a model computes when one of its sites is replaced while it runs."""
+"""Interventions: what a model computes when one of its sites is replaced while it runs.
+
+An intervention is a small value: a site, and the function that makes what is handed on there. It
+is put to work by `intervened`, for the forward passes of one block, and leaves nothing behind.
+
+    with intervened(bridge, [zero("blocks.2.hook_mlp_out", where=text_tokens)]):
+        logits = bridge(tokens)
+    means = site_means(bridge, ["blocks.2.hook_mlp_out"], corpus.batches(16))
+"""
+
+from interp.interventions.intervention import Intervention, handed_on, mean, splice, zero
+from interp.interventions.means import site_means
+from interp.interventions.running import intervened
+
+__all__ = ["Intervention", "handed_on", "intervened", "mean", "site_means", "splice", "zero"]
