@@ -12,6 +12,16 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from interp.dictionaries.architectures.architecture import Architecture
+from interp.dictionaries.architectures.batch_threshold import follow_threshold
+from interp.dictionaries.architectures.sparse_pass import (
+    auxiliary_loss,
+    goes_sparse,
+    reconstruct,
+    squared_error,
+    step_output,
+)
+from interp.dictionaries.sparse.ranks import ONE_PROCESS, Ranks
+from interp.dictionaries.sparse.selection import OverBatch
 
 _NORMALIZATIONS = ("none", "expected_average_only_in")
 
@@ -52,6 +62,7 @@ class TranscoderTraining(BatchTopKTrainingSAE):
     """
 
     cfg: TranscoderTrainingConfig  # type: ignore[assignment]
+    ranks: Ranks = ONE_PROCESS
 
     @override
     def initialize_weights(self) -> None:
@@ -67,9 +78,9 @@ class TranscoderTraining(BatchTopKTrainingSAE):
     def process_sae_in(self, sae_in: Tensor) -> Tensor:
         return self.hook_sae_input(sae_in.to(self.dtype))
 
-    def skip(self, x_in: Tensor) -> Tensor | float:
-        """What reaches the output past the features."""
-        return 0.0
+    def skip(self, x_in: Tensor) -> Tensor:
+        """What reaches the output past the features: nothing, broadcast."""
+        return x_in.new_zeros(())
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -78,10 +89,33 @@ class TranscoderTraining(BatchTopKTrainingSAE):
     @override
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         x_in, x_out = step_input.sae_in.split([self.cfg.d_in, self.cfg.d_out], dim=-1)
+        if not goes_sparse(self, x_in):
+            return self._dense_pass(x_in, x_out, step_input)
+        made = reconstruct(
+            self,
+            x_in,
+            OverBatch(self.cfg.k, self.ranks),
+            dead_mask=step_input.dead_neuron_mask,
+            d_target=self.cfg.d_out,
+        )
+        out = made.nested[-1] + self.skip(x_in)
+        losses = {
+            "mse_loss": squared_error(out, x_out),
+            "auxiliary_reconstruction_loss": auxiliary_loss(self, made, out, x_out),
+        }
+        output = step_output(made, out=out, target=x_out, losses=losses)
+        follow_threshold(self, made.found.scaled, self.ranks)
+        output.metrics["topk_threshold"] = self.topk_threshold
+        return output
+
+    def _dense_pass(
+        self, x_in: Tensor, x_out: Tensor, step_input: TrainStepInput
+    ) -> TrainStepOutput:
+        """The same pass through sae-lens's dense encode and decode."""
         acts, hidden_pre = self.encode_with_hidden_pre(x_in)
         out = self.decode(acts) + self.skip(x_in)
         losses = {
-            "mse_loss": self.mse_loss_fn(out, x_out).sum(dim=-1).mean(),
+            "mse_loss": squared_error(out, x_out),
             "auxiliary_reconstruction_loss": self.calculate_topk_aux_loss(
                 sae_in=x_out,
                 sae_out=out,
@@ -89,7 +123,7 @@ class TranscoderTraining(BatchTopKTrainingSAE):
                 dead_neuron_mask=step_input.dead_neuron_mask,
             ),
         }
-        self.update_topk_threshold(acts)
+        follow_threshold(self, acts, self.ranks)
         return TrainStepOutput(
             sae_in=x_out,
             sae_out=out,
