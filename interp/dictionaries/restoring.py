@@ -13,6 +13,7 @@ from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 from sae_lens.util import str_to_dtype
 from torch import Tensor
 
+import interp.dictionaries.selecting  # noqa: F401  # registers its architectures
 from interp.results.errors import CorruptFile, Unsupported
 
 _GARBLED = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
@@ -87,7 +88,7 @@ def _without_weights(config: Mapping[str, Any], source: str) -> SAE[Any]:
         # Weights that are never drawn: the shapes are compared before anything is allocated.
         cfg = config_class.from_dict({**given, "device": "meta"})
         with quiet_construction():
-            sae = SAE.get_sae_class_for_architecture(cfg.architecture())(cfg)
+            sae = SAE_CLASS_REGISTRY[given["architecture"]][0](cfg)
         k = getattr(cfg, "k", None)
         if k is not None and not 0 < k <= cfg.d_sae:
             raise ValueError(f"k is {k} of {cfg.d_sae} features")
