@@ -41,8 +41,13 @@ class ShuffledBuffers:
         """Buffers of one epoch."""
         return -(-self._n_blocks // self._blocks_per_buffer)
 
-    def read(self, epoch: int, number: int) -> dict[str, Float[np.ndarray, "rows _d"]]:
-        """Float32 rows by site, trailing axes flattened; BadInput if one is not finite."""
+    def read(
+        self, epoch: int, number: int, *, sites: Sequence[str] | None = None
+    ) -> dict[str, Float[np.ndarray, "rows _d"]]:
+        """Float32 rows by site, trailing axes flattened; BadInput if one is not finite.
+
+        With `sites` only some of them are read, in the order that all have.
+        """
         order = np.random.default_rng([self._seed, epoch]).permutation(self._n_blocks)
         first = number * self._blocks_per_buffer
         starts = order[first : first + self._blocks_per_buffer] * _BLOCK_ROWS
@@ -50,9 +55,8 @@ class ShuffledBuffers:
         n_rows = int((stops - starts).sum())
         # Not [seed, epoch, 0]: NumPy pads its seeds with zeros, and that would be the one above.
         places = np.random.default_rng([self._seed, epoch, number + 1]).permutation(n_rows)
-        buffer = {
-            site: np.empty((n_rows, width), np.float32) for site, width in self.widths.items()
-        }
+        wanted = self.widths if sites is None else sites
+        buffer = {site: np.empty((n_rows, self.widths[site]), np.float32) for site in wanted}
         done = 0
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             target = places[done : done + stop - start]

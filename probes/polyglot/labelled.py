@@ -1,4 +1,4 @@
-"""Lines of polyglot as tokens beside the truth at every token: what a feature can be held against."""
+"""Lines of polyglot as tokens, and the truth at every token: what a feature can be held against."""
 
 from pathlib import Path
 
