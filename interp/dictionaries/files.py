@@ -40,7 +40,7 @@ def open_dictionary(ref: str | Path, *, sae_id: str | None = None, device: str =
     finite or of other shapes than its config says, Unsupported for an unknown architecture.
     """
     place = str(resolve_device(device))
-    directory = _directory_of(str(ref))
+    directory = directory_of(str(ref))
     if directory is not None and sae_id is None:
         return _read(directory, place)
     if directory is not None:
@@ -93,6 +93,15 @@ def bundled_dictionaries(model: str | None = None) -> list[str]:
     return sorted(_bundled_name(file.parent) for file in found)
 
 
+def directory_of(ref: str) -> Path | None:
+    """Where a bundled or local dictionary lies; None for a name that is neither."""
+    if ref in bundled_dictionaries():
+        family, _, site = ref.partition("/")
+        return BUNDLED / family / _INSIDE / site
+    directory = Path(ref).expanduser()
+    return directory if directory.is_dir() else None
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object on disk, its NaN as None; CorruptFile where it is none."""
     try:
@@ -111,14 +120,6 @@ def read_json(file: Path) -> dict[str, Any]:
 def _bundled_name(directory: Path) -> str:
     family, _, *site = directory.relative_to(BUNDLED).parts
     return "/".join([family, *site])
-
-
-def _directory_of(ref: str) -> Path | None:
-    if ref in bundled_dictionaries():
-        family, _, site = ref.partition("/")
-        return BUNDLED / family / _INSIDE / site
-    directory = Path(ref).expanduser()
-    return directory if directory.is_dir() else None
 
 
 def _read(directory: Path, device: str) -> SAE[Any]:

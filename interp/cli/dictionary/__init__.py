@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-VERBS: tuple[str, ...] = ("train",)
+VERBS: tuple[str, ...] = ("train", "info", "import", "export")
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

@@ -63,10 +63,12 @@ def _recognised(path: Path, format: str) -> tuple[Format, list[Path]]:
     kinds = formats() if format == AUTO else {format: formats()[format]}
     below = sorted(child for child in path.iterdir() if child.is_dir())
     for places in ([path], below):
-        for kind in kinds.values():
-            found = [place for place in places if kind.recognises(place)]
-            if found:
-                return kind, found
+        found = {n: [p for p in places if kind.recognises(p)] for n, kind in kinds.items()}
+        names = [name for name, recognised in found.items() if recognised]
+        if len(names) > 1:
+            raise BadInput(f"{path} holds dictionaries as {', '.join(names)}: choose by --format")
+        if names:
+            return kinds[names[0]], found[names[0]]
     raise BadInput(
         f"{path} is of no format among {', '.join(kinds)}, nor is what lies directly below"
     )
