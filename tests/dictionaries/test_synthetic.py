@@ -59,9 +59,10 @@ def test_drawing_leaves_the_global_generator_as_it_was() -> None:
 
 def test_rows_are_the_sum_of_their_active_features() -> None:
     rows = TRUTH.rows(50, stream=0)
-    by_hand = torch.stack(
-        [sum((a * f for a, f in zip(row, TRUTH.features, strict=True))) for row in rows.activations]
-    )
+    by_hand = torch.zeros(50, D)
+    for row, activations in enumerate(rows.activations):
+        for a, feature in zip(activations, TRUTH.features, strict=True):
+            by_hand[row] += a * feature
     torch.testing.assert_close(rows.x, by_hand)
 
 
