@@ -1,0 +1,90 @@
+"""The dictionaries of polyglot's base: trained from a store of its own lines, and evaluated.
+
+    python -m probes.polyglot.dictionaries --out DIR
+
+writes a dictionary for the residual stream and the MLP output of every layer, each with its
+evaluation beside it, and prints what they measure. The shipped ones were made by this command.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from interp.capture.run import record
+from interp.capture.store import ActivationStore
+from interp.corpus.corpus import Corpus
+from interp.dictionaries.evaluation import DictionaryEvaluation, evaluate_dictionary
+from interp.dictionaries.files import open_dictionary
+from interp.dictionaries.training.train import train
+from interp.models.load import load
+from interp.models.reference import BUNDLED
+from interp.results.errors import BadInput
+from probes.polyglot.labelled import labelled_lines
+from probes.polyglot.mixtures import Mixture
+
+BASE = BUNDLED / "polyglot" / "base"
+LINES = Mixture(languages=(0.2, 0.2, 0.2, 0.2, 0.2), code_mixing=0.3, ability=0.0)
+"""All five languages alike, though the base has hardly seen two of them: abilities move there."""
+SITES = ("blocks.*.hook_resid_post", "blocks.*.hook_mlp_out")
+N_LINES = 60_000
+N_HELD_OUT = 20_000
+"""Lines of another seed: the evaluation sees none that a dictionary was trained on."""
+TRAIN_SEED, HELD_OUT_SEED = 101, 102
+D_SAE = 512
+K = 8
+N_TOKENS = 4_000_000
+BATCH_SIZE = 1024
+LR = 1e-3
+
+
+def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
+    """Train every dictionary into `out`, then evaluate each; their names and evaluations."""
+    if out.exists():
+        raise BadInput(f"{out} exists: choose another --out")
+    with tempfile.TemporaryDirectory() as place:
+        seen = _store(Path(place) / "seen", N_LINES, TRAIN_SEED)
+        paths = train(
+            seen,
+            out,
+            site=SITES,
+            arch="batchtopk",
+            d_sae=D_SAE,
+            k=K,
+            n_tokens=N_TOKENS,
+            batch_size=BATCH_SIZE,
+            lr=LR,
+            lr_decay_steps=N_TOKENS // BATCH_SIZE // 4,
+            normalize="expected_average_only_in",
+            command="python -m probes.polyglot.dictionaries",
+        )
+        unseen = _store(Path(place) / "unseen", N_HELD_OUT, HELD_OUT_SEED)
+        corpus = _lines(N_HELD_OUT, HELD_OUT_SEED)
+        model = load(BASE)
+        for path in paths:
+            evaluation = evaluate_dictionary(
+                open_dictionary(path), unseen, model=model, corpus=corpus
+            )
+            evaluation.save(path / "evaluation")
+            yield path.name, evaluation
+
+
+def _lines(n: int, seed: int) -> Corpus:
+    return labelled_lines(LINES, n=n, seed=seed, model=BASE)
+
+
+def _store(path: Path, n: int, seed: int) -> ActivationStore:
+    return record(load(BASE), _lines(n, seed), SITES, path, max_tokens=5 * n, batch_size=256)
+
+
+def main() -> None:
+    """Make them and print their evaluations."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    for name, evaluation in make(parser.parse_args().out):
+        sys.stdout.write(f"{name}\n{evaluation}\n")
+
+
+if __name__ == "__main__":
+    main()
