@@ -97,7 +97,7 @@ def _checked(architecture: Any, d_sae: int, options: dict[str, Any]) -> dict[str
     return options
 
 
-def _checked_k(k: float, d_sae: int, default: float) -> float:
+def _checked_k(k: float | int, d_sae: int, default: float | int) -> float | int:
     if not 0 < k <= d_sae:
         raise BadInput(f"k is {k}, expected more than 0 and at most d_sae = {d_sae}.")
     if isinstance(default, int) and k != int(k):

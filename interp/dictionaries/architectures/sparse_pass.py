@@ -1,4 +1,4 @@
-"""The training pass of the TopK kinds through the sparse arithmetic: losses as sae-lens has them."""
+"""The losses of the TopK kinds through the sparse arithmetic, as sae-lens has them."""
 
 from typing import NamedTuple
 

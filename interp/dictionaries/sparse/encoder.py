@@ -109,7 +109,7 @@ class EncoderGradient(Function):
         ctx: Any,
         x: Tensor,
         W_enc: Tensor,
-        b_enc: Tensor,
+        b_enc: Tensor,  # noqa: ARG004 - an input, so that its gradient is asked for
         b_dec: Tensor | None,
         found: Found,
         dead: Dead | None,

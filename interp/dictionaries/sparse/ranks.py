@@ -1,6 +1,6 @@
 """What the processes of one training run must agree on: sums, a global k-th largest, row counts."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Ranks(Protocol):
     """The processes that each hold a part of every batch."""
 

@@ -6,7 +6,7 @@ small groups of features: the k largest of a row lie in the k groups with the la
 leaves few candidates to sort (arXiv 2406.04093 selects from the full row).
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -31,6 +31,7 @@ class Chosen(NamedTuple):
     """The chosen pre-activations; those at or below zero count as off."""
 
 
+@runtime_checkable
 class Selector(Protocol):
     """Sees blocks of rows in order, then answers."""
 
@@ -73,7 +74,7 @@ class OverBatch:
     the rows have to be shown again, with none.
     """
 
-    def __init__(self, k: float, ranks: Ranks) -> None:
+    def __init__(self, k: float | int, ranks: Ranks) -> None:
         self.k, self.ranks = k, ranks
         self.floor: Tensor | None = None
         self.d_sae = self.n_rows = 0
