@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.released import check_released, open_released
-from interp.dictionaries.restoring import check_finite, restored
+from interp.dictionaries.restoring import check_finite, restored, usable_config
 from interp.models.load import resolve_device
 from interp.models.reference import BUNDLED
 from interp.models.weight_files import read_layout
@@ -128,7 +128,8 @@ def _read(directory: Path, device: str) -> SAE[Any]:
     config = {"dtype": "float32", **read_json(directory / CONFIG)}
     _check_weights(directory)
     # Older configs say so where tensors were rescaled in the file; sae-lens knows how to read them.
-    config, state = read_sae_components_from_disk(config, directory / WEIGHTS, device)
+    with usable_config(str(directory)):
+        config, state = read_sae_components_from_disk(config, directory / WEIGHTS, device)
     return restored(config, state, source=str(directory), device=device)
 
 

@@ -71,6 +71,15 @@ def check_tensors(
 
 
 @contextmanager
+def usable_config(source: str) -> Iterator[None]:
+    """CorruptFile naming `source` for what sae-lens raises over a config inside."""
+    try:
+        yield
+    except _GARBLED as error:
+        raise CorruptFile(f"the config of {source} cannot be used: {_line(error)}") from error
+
+
+@contextmanager
 def quiet_construction() -> Iterator[None]:
     """No warning that a model is best loaded with certain options: `info` prints them."""
     with warnings.catch_warnings():
@@ -80,24 +89,20 @@ def quiet_construction() -> Iterator[None]:
 
 def _without_weights(config: Mapping[str, Any], source: str) -> SAE[Any]:
     architecture = config.get("architecture", "standard")
-    if architecture not in SAE_CLASS_REGISTRY:
-        raise Unsupported(_unknown(architecture, source))
-    try:
+    if not isinstance(architecture, str) or architecture not in SAE_CLASS_REGISTRY:
+        raise Unsupported(_unknown(str(architecture), source))
+    with usable_config(source), quiet_construction():
         given = handle_config_defaulting(dict(config))
-        config_class = SAE_CLASS_REGISTRY[given["architecture"]][1]
+        kind, config_class = SAE_CLASS_REGISTRY[given["architecture"]]
         # Weights that are never drawn: the shapes are compared before anything is allocated.
         cfg = config_class.from_dict({**given, "device": "meta"})
-        with quiet_construction():
-            sae = SAE_CLASS_REGISTRY[given["architecture"]][0](cfg)
         k = getattr(cfg, "k", None)
         if k is not None and not 0 < k <= cfg.d_sae:
             raise ValueError(f"k is {k} of {cfg.d_sae} features")
-    except _GARBLED as error:
-        raise CorruptFile(f"the config of {source} cannot be used: {_line(error)}") from error
-    return sae
+        return kind(cfg)
 
 
-def _unknown(architecture: Any, source: str) -> str:
+def _unknown(architecture: str, source: str) -> str:
     known = ", ".join(sorted(SAE_CLASS_REGISTRY))
     if architecture in SAE_TRAINING_CLASS_REGISTRY:
         return (

@@ -7,7 +7,8 @@ input (arXiv:2501.18823).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from sae_lens import (
@@ -19,6 +20,7 @@ from sae_lens import (
     TranscoderConfig,
     register_sae_class,
 )
+from sae_lens.saes.sae import SAEMetadata
 from sae_lens.saes.topk_sae import TopK
 from torch import Tensor, nn
 
@@ -39,7 +41,13 @@ class GroupMax(nn.Module):
 
 
 @dataclass
-class GroupMaxSAEConfig(StandardSAEConfig):
+class _ReadConfig:
+    # sae-lens constructs a config that it reads with a mapping here, and replaces it afterwards.
+    metadata: Any = field(default_factory=SAEMetadata)
+
+
+@dataclass
+class GroupMaxSAEConfig(_ReadConfig, StandardSAEConfig):
     """An autoencoder of `k` groups."""
 
     k: int = 32
@@ -55,7 +63,7 @@ class GroupMaxSAEConfig(StandardSAEConfig):
 
 
 @dataclass
-class TopKTranscoderConfig(TranscoderConfig):
+class TopKTranscoderConfig(_ReadConfig, TranscoderConfig):
     """A transcoder of the `k` largest features."""
 
     k: int = 32
@@ -67,7 +75,7 @@ class TopKTranscoderConfig(TranscoderConfig):
 
 
 @dataclass
-class TopKSkipTranscoderConfig(SkipTranscoderConfig):
+class TopKSkipTranscoderConfig(_ReadConfig, SkipTranscoderConfig):
     """A transcoder of the `k` largest features beside a linear map."""
 
     k: int = 32
@@ -79,7 +87,7 @@ class TopKSkipTranscoderConfig(SkipTranscoderConfig):
 
 
 @dataclass
-class GroupMaxTranscoderConfig(TranscoderConfig):
+class GroupMaxTranscoderConfig(_ReadConfig, TranscoderConfig):
     """A transcoder of `k` groups."""
 
     k: int = 32
@@ -95,7 +103,7 @@ class GroupMaxTranscoderConfig(TranscoderConfig):
 
 
 @dataclass
-class GroupMaxSkipTranscoderConfig(SkipTranscoderConfig):
+class GroupMaxSkipTranscoderConfig(_ReadConfig, SkipTranscoderConfig):
     """A transcoder of `k` groups beside a linear map."""
 
     k: int = 32
