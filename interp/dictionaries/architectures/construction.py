@@ -88,7 +88,9 @@ def _checked(architecture: Any, d_sae: int, options: dict[str, Any]) -> dict[str
             raise BadInput(_unknown(f"option of {architecture.name}", name, known))
     options = dict(options)
     if "k" in known:
-        options["k"] = _checked_k(options.get("k", min(32, d_sae)), d_sae, config_class.k)
+        # By its annotation: a batch's k is a float whose default is written 100.
+        whole = next(f.type for f in fields(config_class) if f.name == "k") in (int, "int")
+        options["k"] = _checked_k(options.get("k", min(32, d_sae)), d_sae, whole=whole)
     if "matryoshka_widths" in known and not options.get("matryoshka_widths"):
         widths = {max(1, round(share * d_sae)) for share in _NESTED_SHARES}
         options["matryoshka_widths"] = sorted(widths)
@@ -97,12 +99,12 @@ def _checked(architecture: Any, d_sae: int, options: dict[str, Any]) -> dict[str
     return options
 
 
-def _checked_k(k: float | int, d_sae: int, default: float | int) -> float | int:
+def _checked_k(k: float | int, d_sae: int, *, whole: bool) -> float | int:
     if not 0 < k <= d_sae:
         raise BadInput(f"k is {k}, expected more than 0 and at most d_sae = {d_sae}.")
-    if isinstance(default, int) and k != int(k):
+    if whole and k != int(k):
         raise BadInput(f"k is {k}, expected a whole number: only batch selections take a fraction.")
-    return int(k) if isinstance(default, int) else float(k)
+    return int(k) if whole else float(k)
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The encoder's product in blocks, its choice of features, and the gradient through the choice."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -79,7 +80,7 @@ def find(
     return Found(choice, scaled.relu(), values, block, taken)
 
 
-def _blocks(x: Tensor, W_enc: Tensor, b_enc: Tensor):  # noqa: ANN202
+def _blocks(x: Tensor, W_enc: Tensor, b_enc: Tensor) -> Iterator[Tensor]:
     """Pre-activations of consecutive rows, each in the place of the one before."""
     n_rows, width = x.shape[0], W_enc.shape[1]
     rows = max(1, BLOCK_BYTES // (width * x.element_size())) if x.device.type == "cpu" else n_rows
