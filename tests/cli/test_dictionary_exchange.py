@@ -1,0 +1,74 @@
+"""`interp dictionary info`, `import` and `export`: what they print, write and refuse."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from interp.cli.app import app
+from interp.results.errors import BadInput, Unsupported
+
+DATA = Path(__file__).parents[1] / "dictionaries" / "exchange" / "data"
+BATCH = DATA / "dictionary_learning" / "BatchTopKSAE"
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["dictionary", *map(str, arguments)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def refusal(*arguments: object) -> BaseException | None:
+    return CliRunner().invoke(app, ["dictionary", *map(str, arguments)]).exception
+
+
+def test_a_dictionary_comes_in_and_says_what_it_is(tmp_path: Path) -> None:
+    printed = invoke("import", BATCH, "--out", tmp_path / "here")
+    assert "jumprelu, 6 -> 12, of blocks.2.hook_resid_post" in printed
+    shown = invoke("info", tmp_path / "here")
+    assert "jumprelu (trained as batchtopk), 6 -> 12 features -> 6" in shown
+    assert "of blocks.2.hook_resid_post of EleutherAI/pythia-70m-deduped" in shown
+    assert "threshold: 0.4 to 0.4" in shown
+    assert "no evaluation beside it" in shown
+    facts = json.loads(invoke("info", tmp_path / "here", "--json"))
+    assert (facts["d_in"], facts["d_sae"], facts["architecture"]) == (6, 12, "jumprelu")
+    assert facts["provenance"]["settings"]["format"] == "dictionary_learning"
+    assert facts["evaluation"] is None
+
+
+def test_a_site_that_the_source_does_not_name_is_asked_for(tmp_path: Path) -> None:
+    source = DATA / "sparsify" / "topk" / "layers.3"
+    (tmp_path / "elsewhere").symlink_to(source)
+    arguments = ("import", tmp_path / "elsewhere", "--out")
+    assert "import it with --site" in invoke(*arguments, tmp_path / "one")
+    named = invoke(*arguments, tmp_path / "two", "--site", "blocks.3.hook_resid_post")
+    assert "of blocks.3.hook_resid_post" in named
+
+
+def test_a_set_comes_in_and_goes_out(tmp_path: Path) -> None:
+    found = json.loads(
+        invoke("import", DATA / "circuit_tracer" / "relu", "--out", tmp_path / "here", "--json")
+    )
+    assert [Path(place).name for place in found["dictionaries"]] == [
+        "blocks.0.mlp.hook_in",
+        "blocks.1.mlp.hook_in",
+    ]
+    invoke("export", tmp_path / "here", "--format", "circuit_tracer", "--out", tmp_path / "there")
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
+        "config.yaml",
+        "interp.json",
+        "layer_0.safetensors",
+        "layer_1.safetensors",
+    ]
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    invoke("import", BATCH, "--out", tmp_path / "here")
+    error = refusal(
+        "export", tmp_path / "here", "--format", "sparsify", "--out", tmp_path / "there"
+    )
+    assert isinstance(error, Unsupported) and "no 'jumprelu'" in str(error)
+    again = refusal("import", BATCH, "--out", tmp_path / "here")
+    assert isinstance(again, BadInput) and "exists" in str(again)
+    invoke("import", BATCH, "--out", tmp_path / "here", "--overwrite")
+    assert isinstance(refusal("info", tmp_path / "nothing"), BadInput)
