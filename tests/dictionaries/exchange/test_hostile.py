@@ -56,8 +56,8 @@ def _pickled(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return edit
 
 
-def _cut(name: str) -> Callable[[Path], None]:
-    return lambda place: (place / name).write_bytes((place / name).read_bytes()[:-100]) and None
+def _cut(name: str) -> Callable[[Path], int]:
+    return lambda place: (place / name).write_bytes((place / name).read_bytes()[:-100])
 
 
 class Payload:
