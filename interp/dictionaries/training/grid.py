@@ -22,7 +22,7 @@ def recipes(
     sites: Sequence[tuple[str, str | None]],
     arch: str,
     d_sae: Sequence[int],
-    k: Sequence[float],
+    k: Sequence[int | float],
     options: Mapping[str, Any],
     settings: TrainingSettings,
 ) -> list[TrainingRecipe]:
@@ -38,7 +38,7 @@ def recipes(
     swept |= {name: value for name, value in options.items() if _is_sweep(arch, name, value)}
     single = {name: value for name, value in options.items() if name not in swept}
     found = []
-    for (site, site_out), width, *values in product(sites, d_sae, *swept.values()):
+    for (site, site_out), width, values in product(sites, d_sae, product(*swept.values())):
         chosen = dict(zip(swept, values, strict=True))
         found.append(
             TrainingRecipe(

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from interp.results.errors import BadInput
 
@@ -12,6 +12,7 @@ LOG = "log.jsonl"
 TRACKERS = ("wandb", "tensorboard")
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """A service that draws the curves."""
 

@@ -1,7 +1,7 @@
 """The loop of a run: one read of the rows, a step of every dictionary, logs and checkpoints."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +87,7 @@ def _step(run: Run, step: int, batch: Batch) -> dict[str, dict[str, Any]]:
     return said
 
 
-def _batches(run: Run, position: Position) -> Iterator[Batch]:
+def _batches(run: Run, position: Position) -> Generator[Batch, None, None]:
     batches = training_batches(
         run.source,
         batch_size=run.settings.batch_size,

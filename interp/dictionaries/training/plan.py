@@ -118,7 +118,7 @@ def plan_training(
     d_sae: int | Sequence[int],
     settings: TrainingSettings,
     arch: str = "batchtopk",
-    k: float | Sequence[float] | None = None,
+    k: int | float | Sequence[int | float] | None = None,
     site_out: str | Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> TrainingPlan:

@@ -1,6 +1,6 @@
 """What is estimated before the first step: the scale of the rows, and where b_dec starts."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, redirect_stderr
 from io import StringIO
 
@@ -24,12 +24,10 @@ def estimated_scaler(
         return scaler
     # sae-lens's bar of a second or two would stand in the way of ours.
     with closing(_rows(recipe, source, recipe.site, device)) as rows, redirect_stderr(StringIO()):
-        arguments = {"d_in": recipe.d_in, "data_provider": rows}
-        n_batches = {"n_batches_for_norm_estimate": _n_batches(recipe)}
         if settings.normalize_activations == "covariance_whitening":
-            scaler.estimate_whitening(**arguments, **n_batches)
+            scaler.estimate_whitening(recipe.d_in, rows, _n_batches(recipe))
         else:
-            scaler.estimate_scaling_factor(**arguments, **n_batches)
+            scaler.estimate_scaling_factor(recipe.d_in, rows, _n_batches(recipe))
     return scaler
 
 
@@ -56,7 +54,7 @@ def _n_batches(recipe: TrainingRecipe) -> int:
 
 def _rows(
     recipe: TrainingRecipe, source: RowSource, site: str, device: str
-) -> Iterator[Float[Tensor, "batch d"]]:
+) -> Generator[Float[Tensor, "batch d"], None, None]:
     batch_size = recipe.settings.batch_size
     batches = training_batches(source, batch_size=batch_size, device=device, sites=[site])
     with closing(batches):

@@ -1,6 +1,6 @@
 """Batches of rows for training: an exact position, a prefetching thread, a share for each rank."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
@@ -55,7 +55,7 @@ def training_batches(
     share: Share | None = None,
     device: str = "cpu",
     sites: Sequence[str] | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Endless batches from `start` on; threads read, shuffle and move them ahead of their use.
 
     The global batches depend on the source and `batch_size` alone: not on `start`, and not on how
@@ -63,12 +63,16 @@ def training_batches(
     """
     begin = start or Position()
     buffers = _prefetched(_buffers(source, begin, sites), ahead=_BUFFERS_AHEAD)
-    # The later thread is ended first: it waits for the earlier one.
     with closing(buffers):
         batches = _on(_cut(buffers, batch_size, begin.offset), share or Share(), device)
-        ahead = _prefetched(batches, ahead=_BATCHES_AHEAD)
-        with closing(ahead):
-            yield from ahead
+        if torch.device(device).type == "cpu":
+            # A batch is a view of its buffer: handing it from thread to thread would cost more.
+            yield from batches
+            return
+        moved = _prefetched(batches, ahead=_BATCHES_AHEAD)
+        # The later thread is ended first: it waits for the earlier one.
+        with closing(moved):
+            yield from moved
 
 
 def _buffers(source: RowSource, start: Position, sites: Sequence[str] | None) -> Iterator[_Buffer]:
@@ -117,7 +121,7 @@ def _on(
         yield Batch(rows, then)
 
 
-def _prefetched(items: Iterator[Item], *, ahead: int) -> Iterator[Item]:
+def _prefetched(items: Iterator[Item], *, ahead: int) -> Generator[Item, None, None]:
     """The items of an iterator, which a thread runs `ahead` of what was taken."""
     ready: SimpleQueue[tuple[Item | None, BaseException | None]] = SimpleQueue()
     room, stopped = Semaphore(ahead), Event()

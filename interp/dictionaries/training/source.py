@@ -1,7 +1,7 @@
 """Where the rows of a training come from, and what identifies them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from interp.capture.store import ActivationStore
 from interp.dictionaries.training.facts import SourceFacts
 
 
+@runtime_checkable
 class RowSource(Protocol):
     """Rows of some sites by numbered buffers, in an order that the seed decides."""
 

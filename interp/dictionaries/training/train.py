@@ -28,7 +28,7 @@ def train(
     d_sae: int | Sequence[int],
     n_tokens: int,
     arch: str = "batchtopk",
-    k: float | Sequence[float] | None = None,
+    k: int | float | Sequence[int | float] | None = None,
     site_out: str | Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     batch_size: int = 4096,

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from interp.results.progress import progress
 
 _SHOWN = ("loss", "l0", "explained_variance", "n_dead", "lr")
 
 
+@runtime_checkable
 class View(Protocol):
     """Shows how far a run is."""
 
