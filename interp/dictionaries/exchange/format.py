@@ -12,7 +12,8 @@ from sae_lens.util import dtype_to_str
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interp.dictionaries.card import DictionaryCard
+from interp.dictionaries.card import KEY as CARD_KEY
+from interp.dictionaries.card import SCHEMA, DictionaryCard
 from interp.models.weight_files import read_layout
 from interp.results.errors import CorruptFile, Unsupported
 
@@ -127,7 +128,8 @@ def recalled(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(ours, dict):
         return {}
     names = {"site": "hook_name", "site_out": "hook_name_out", "model": "model_name"}
-    return {new: ours[old] for old, new in names.items() if ours.get(old) is not None}
+    found = {new: ours[old] for old, new in names.items() if ours.get(old) is not None}
+    return {**found, CARD_KEY: {"schema": SCHEMA, "model_hash": ours.get("model_hash")}}
 
 
 def one(saes: Sequence[SAE[Any]], format_name: str) -> SAE[Any]:

@@ -90,5 +90,6 @@ def _write(
         },
     )
     named = {name: value for name, value in given.items() if value is not None}
+    named |= {"model_hash": None} if "model" in named else {}
     replace(card, **named, provenance=provenance).write_to(sae)
     write_dictionary(sae, place)

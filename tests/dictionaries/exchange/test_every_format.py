@@ -112,6 +112,13 @@ def test_what_the_user_names_stands_before_what_the_source_says(tmp_path: Path) 
     assert (card.site, card.model) == ("blocks.5.hook_mlp_out", "owner/other")
 
 
+def test_a_model_that_the_user_names_has_not_the_hash_of_another(tmp_path: Path) -> None:
+    sae = a_set(Case("sparsify", "topk", {}))
+    export_dictionaries(sae, tmp_path / "there", format="sparsify")
+    (place,) = import_dictionary(tmp_path / "there", tmp_path / "here", model="owner/other")
+    assert DictionaryCard.of(open_dictionary(place)).model_hash is None
+
+
 @pytest.mark.parametrize("case", ROUND, ids=lambda case: "-".join(map(str, case)))
 def test_out_and_in_again_it_computes_the_same(case: Case, tmp_path: Path) -> None:
     saes = a_set(case)
@@ -122,13 +129,16 @@ def test_out_and_in_again_it_computes_the_same(case: Case, tmp_path: Path) -> No
         again = open_dictionary(place)
         assert torch.allclose(again.encode(rows()), sae.encode(rows()), **CLOSE)
         assert torch.allclose(again(rows()), sae(rows()), **CLOSE)
-        assert DictionaryCard.of(again).site == DictionaryCard.of(sae).site
-        assert DictionaryCard.of(again).model == "owner/tiny"
+        written, read = DictionaryCard.of(sae), DictionaryCard.of(again)
+        assert (read.site, read.site_out) == (written.site, written.site_out)
+        assert read.model == "owner/tiny"
+        if case.format != "circuit_tracer":
+            assert read.model_hash == "m" * 64
 
 
 def test_one_threshold_for_all_goes_out_as_batchtopk(tmp_path: Path) -> None:
     (sae,) = a_set(Case("dictionary_learning", "jumprelu", {}))
-    sae.threshold.data.fill_(0.3)  # pyright: ignore[reportAttributeAccessIssue]
+    sae.state_dict()["threshold"].fill_(0.3)
     sae.cfg.metadata.training_architecture_details = {"k": 3.5}
     export_dictionaries([sae], tmp_path / "there", format="dictionary_learning")
     (back,) = import_dictionary(tmp_path / "there", tmp_path / "here")
@@ -244,5 +254,5 @@ def a_set(case: Case) -> list[SAE[Any]]:
         return [at_layer(case.architecture, layer) for layer in range(2)]
     sae = made(case.architecture, d_out=D_IN, **case.more)
     card = replace(DictionaryCard.of(sae), site="blocks.1.hook_mlp_out", model="owner/tiny")
-    card.write_to(sae)
+    replace(card, model_hash="m" * 64).write_to(sae)
     return [sae]
