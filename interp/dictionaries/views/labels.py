@@ -1,7 +1,7 @@
 """Which value of a label a feature detects: average precision and its chance, in one pass."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from scipy.special import digamma
 
 from interp.dictionaries.views.activity import bins_of
@@ -118,14 +118,14 @@ class _Runs:
 
 
 def average_precision(
-    histogram: Int[np.ndarray, "d_sae values bins"], n_rows: Int[np.ndarray, " values"]
+    histogram: Integer[np.ndarray, "d_sae values bins"], n_rows: Int[np.ndarray, " values"]
 ) -> tuple[Float[np.ndarray, "d_sae values"], Float[np.ndarray, "d_sae values 2"]]:
     """Average precision of every feature for every value, and its bounds inside the bins.
 
     AP = Σ_b (R_b − R_{b−1}) P_b over the bins from the highest down, the rows at zero as the last;
-    R is recall and P precision down to the end of the bin. Bounds: the positives of a bin all
-    before or all after its negatives, Σ_{k=1..p} (P+k)/(P+k+M) = p − M(ψ(P+p+M+1) − ψ(P+M+1)) with
-    P positives and M negatives above. NaN for a value without rows.
+    R is recall and P precision down to the end of the bin. Bounds of a bin with p positives and m
+    negatives below P and M: its positives come last, one by one, Σ_{k=1..p} (P+k)/(P+k+M+m), or
+    first and tied, p(P+p)/(P+p+M). NaN for a value without rows.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = [
@@ -136,7 +136,7 @@ def average_precision(
 
 
 def _one_value(
-    histogram: Int[np.ndarray, "d_sae values bins"], index: int, n: int, total: int
+    histogram: Integer[np.ndarray, "d_sae values bins"], index: int, n: int, total: int
 ) -> tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, "d_sae 2"]]:
     positive = histogram[:, index, ::-1].astype(np.float64)
     all_rows = histogram.sum(axis=1, dtype=np.int64)[:, ::-1].astype(np.float64)
@@ -145,14 +145,14 @@ def _one_value(
     zeros = (n - hits[:, -1]) * (n / total)
     tied = np.where(positive > 0, positive * hits / seen, 0.0).sum(axis=1)
     above, misses = hits - positive, (seen - all_rows) - (hits - positive)
-    first = _harmonic(positive, above, misses)
+    first = np.where(positive > 0, positive * hits / (hits + misses), 0.0)
     last = _harmonic(positive, above, misses + (all_rows - positive))
     ends = np.stack([last.sum(axis=1), first.sum(axis=1)], axis=1)
     return (tied + zeros) / n, (ends + zeros[:, None]) / n
 
 
 def _harmonic(positive: np.ndarray, hits: np.ndarray, misses: np.ndarray) -> np.ndarray:
-    """Σ_{k=1..positive} (hits + k) / (hits + k + misses)."""
+    """Σ_{k=1..p} (P+k)/(P+k+M) = p − M(ψ(P+p+M+1) − ψ(P+M+1)) for p `positive`."""
     before = hits + misses
     found = np.zeros_like(positive)
     some = positive > 0
