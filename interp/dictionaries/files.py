@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.released import check_released, open_released
 from interp.dictionaries.restoring import check_finite, restored, usable_config
-from interp.models.load import resolve_device
+from interp.models.load import resolve_device, resolve_dtype
 from interp.models.reference import BUNDLED
 from interp.models.weight_files import read_layout
 from interp.results.atomic import atomic_directory, atomic_file, write_json
@@ -49,18 +49,22 @@ def open_dictionary(ref: str | Path, *, sae_id: str | None = None, device: str =
     return open_released(str(ref), str(sae_id), device=place)
 
 
-def save_dictionary(sae: SAE[Any], path: Path | str, *, overwrite: bool = False) -> Path:
+def save_dictionary(
+    sae: SAE[Any], path: Path | str, *, stored_as: str | None = None, overwrite: bool = False
+) -> Path:
     """Write a sae-lens directory, whole or not at all; a dictionary in training as it is used.
 
-    Raises BadInput where `path` exists (unless `overwrite`), CorruptFile for weights not finite.
+    Opened, it is equal bit for bit, unless `stored_as` is a smaller format: float16 on disk halves
+    the file, and is opened in the dictionary's own format. Raises BadInput where `path` exists
+    (unless `overwrite`), CorruptFile for weights that are not finite, or not in that format.
     """
     path = Path(path)
     with atomic_directory(path, replace=overwrite) as directory:
-        write_dictionary(sae, directory)
+        write_dictionary(sae, directory, stored_as=stored_as)
     return path
 
 
-def write_dictionary(sae: SAE[Any], directory: Path) -> None:
+def write_dictionary(sae: SAE[Any], directory: Path, *, stored_as: str | None = None) -> None:
     """Put the files of a dictionary into a directory that is there, beside what it holds."""
     state = sae.state_dict()
     if isinstance(sae, TrainingSAE):
@@ -69,6 +73,8 @@ def write_dictionary(sae: SAE[Any], directory: Path) -> None:
     else:
         sae.process_state_dict_for_saving(state)
         config = sae.cfg.to_dict()
+    if stored_as is not None:
+        state = {name: tensor.to(resolve_dtype(stored_as)) for name, tensor in state.items()}
     check_finite(state, "this dictionary")
     # A directory killed half way has weights and no checksum, never the checksum of others.
     (directory / MARKER).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hatchling.builders.wheel import WheelBuilder
 from sae_lens import SAE
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 from safetensors.torch import load_file, save_file
@@ -74,14 +75,21 @@ def test_what_lies_there_is_not_overwritten_unless_asked(tmp_path: Path) -> None
     assert torch.equal(open_dictionary(place)(rows()), made("standard", seed=1)(rows()))
 
 
-def test_weights_in_half_precision_open_in_the_format_that_the_config_says(tmp_path: Path) -> None:
-    place = save_dictionary(made("standard"), tmp_path / "dictionary")
-    halves = {name: tensor.half() for name, tensor in load_file(place / WEIGHTS).items()}
-    save_file(halves, place / WEIGHTS)
-    (place / MARKER).unlink()
-    back = open_dictionary(place)
-    assert back.W_dec.dtype == torch.float32
-    assert torch.equal(back.W_dec, halves["W_dec"].float())
+def test_weights_stored_in_half_precision_open_in_the_dictionarys_own(tmp_path: Path) -> None:
+    sae = made("standard")
+    whole = save_dictionary(sae, tmp_path / "whole") / WEIGHTS
+    place = save_dictionary(sae, tmp_path / "half", stored_as="float16")
+    assert (place / WEIGHTS).stat().st_size < 0.7 * whole.stat().st_size
+    for back in (open_dictionary(place), SAE.load_from_disk(place)):
+        assert back.W_dec.dtype == torch.float32
+        assert torch.equal(back.W_dec, sae.W_dec.half().float())
+
+
+def test_weights_that_half_precision_cannot_hold_are_not_stored_in_it(tmp_path: Path) -> None:
+    sae = made("standard")
+    sae.b_dec.data[0] = 1e6
+    with pytest.raises(CorruptFile, match="b_dec"):
+        save_dictionary(sae, tmp_path / "half", stored_as="float16")
 
 
 def test_options_that_a_model_is_best_loaded_with_are_no_warning(tmp_path: Path) -> None:
@@ -270,6 +278,13 @@ def test_what_is_bundled_stays_small() -> None:
     sizes = {file: file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()}
     assert max(sizes.values()) <= 2 * MB, max(sizes, key=sizes.__getitem__)
     assert sum(sizes.values()) <= 40 * MB
+
+
+def test_the_wheel_carries_everything_that_is_bundled() -> None:
+    root = BUNDLED.parents[2]
+    carried = {file.relative_path for file in WheelBuilder(str(root)).recurse_included_files()}
+    bundled = (file.relative_to(root) for file in BUNDLED.rglob("*") if file.is_file())
+    assert {file.as_posix() for file in bundled if "__pycache__" not in file.parts} <= carried
 
 
 def test_the_widths_of_the_tests_are_not_all_equal() -> None:
