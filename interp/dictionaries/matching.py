@@ -55,7 +55,7 @@ def directions(sae: Any, side: Side = "decoder") -> Float[Tensor, "d_sae d"]:
 
 
 def best_matches(
-    first: Float[Tensor, "n d"], second: Float[Tensor, "m d"], *, skip_self: bool = False
+    first: Float[Tensor, "n d"], second: Float[Tensor, "m _"], *, skip_self: bool = False
 ) -> Matches:
     """For each row of `first`, the row of `second` with the largest cosine; ties to the lowest.
 
@@ -78,7 +78,7 @@ def best_matches(
 
 
 def similarity_blocks(
-    first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]
+    first: Float[Tensor, "n d"], second: Float[Tensor, "m _"]
 ) -> Iterator[tuple[int, Float[Tensor, "rows m"]]]:
     """Cosines of some rows of `first` with all of `second`, with the number of the first row."""
     if first.shape[1] != second.shape[1]:
@@ -92,7 +92,7 @@ def similarity_blocks(
         yield start, one[start : start + step] @ other
 
 
-def one_to_one(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> Pairs:
+def one_to_one(first: Float[Tensor, "n d"], second: Float[Tensor, "m _"]) -> Pairs:
     """Pairs of features, each used once, sorted by the first's number.
 
     Up to EXACT_PAIRS features a side the assignment with the largest sum of cosines (Hungarian

@@ -4,6 +4,7 @@
 measure means something only beside its value there.
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -42,13 +43,12 @@ def randomised_model(
     shards = sorted(directory.glob(_WEIGHTS))
     if not shards:
         raise BadInput(f"{directory} holds no {_WEIGHTS}: there are no weights to draw again")
-    generator = torch.Generator().manual_seed(seed)
     with atomic_directory(out, replace=overwrite) as target:
         for file in sorted(directory.iterdir()):
             if file.suffix in _TOLD_OF_THE_MODEL and file.name not in _TOLD_OF_THE_WEIGHTS:
                 shutil.copy2(file, target / file.name)
         for shard in shards:
-            _redraw_shard(shard, target / shard.name, keep_embeddings, generator)
+            _redraw_shard(shard, target / shard.name, keep_embeddings, seed)
     return out
 
 
@@ -64,14 +64,19 @@ def redrawn(tensor: Shaped[Tensor, "..."], *, generator: torch.Generator) -> Sha
     return (draws * entries.std() + entries.mean()).to(tensor.dtype)
 
 
-def _redraw_shard(
-    source: Path, target: Path, keep_embeddings: bool, generator: torch.Generator
-) -> None:
+def _redraw_shard(source: Path, target: Path, keep_embeddings: bool, seed: int) -> None:
     tensors: dict[str, Tensor] = {}
     with safe_open(source, framework="pt") as file:
         metadata = file.metadata()
         for name in sorted(file.keys()):
             tensor = file.get_tensor(name)
             kept = keep_embeddings and is_vocabulary(name)
-            tensors[name] = tensor if kept else redrawn(tensor, generator=generator)
+            tensors[name] = tensor if kept else redrawn(tensor, generator=_of(seed, name))
     save_file(tensors, target, metadata=metadata)
+
+
+def _of(seed: int, name: str) -> torch.Generator:
+    # One for each tensor: the draws do not depend on how the files are cut, and they are not the
+    # stream from which a model was initialised under the same seed.
+    digest = hashlib.sha256(f"interp.randomised/{seed}/{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
