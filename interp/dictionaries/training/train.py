@@ -127,16 +127,18 @@ def execute(
     if not overwrite and workspace.is_finished():
         processes.first_only(workspace.discard)
         return workspace.results
+    tracker = processes.first_only(
+        lambda: open_tracker(log_to, Path(out), plan.recipes[0].to_json())
+    )
     with ExitStack() as stack:
+        if tracker is not None:
+            stack.callback(tracker.close)
         held = workspace.held(overwrite=overwrite)
         processes.first_only(lambda: stack.enter_context(held))
         learners = [
             Learner(recipe, device=processes.device, ranks=processes.ranks)
             for recipe in plan.recipes
         ]
-        tracker = processes.first_only(
-            lambda: open_tracker(log_to, Path(out), plan.recipes[0].to_json())
-        )
         if processes.is_first:
             note(forecast(plan))
         run_to_the_end(
@@ -150,8 +152,6 @@ def execute(
                 tracker=tracker,
             )
         )
-        if tracker is not None:
-            tracker.close()
         told = command or f"interp.train_dictionary({plan.source.facts.name!r}, ...)"
         finished = [learner.finish(told) for learner in learners]
         processes.first_only(lambda: workspace.publish(finished, overwrite=overwrite))
