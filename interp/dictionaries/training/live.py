@@ -61,8 +61,10 @@ class LiveSource:
             n_rows=None,
         )
         sequence_bytes = max(sum(self.widths.values()), 1) * 4 * corpus.length
-        self._sequences = max(buffer_bytes // sequence_bytes, 1)
         self._per_forward = header.sequences_per_forward
+        # Whole forward passes: a row's last bits depend on which sequences were computed together.
+        passes = max(buffer_bytes // (sequence_bytes * self._per_forward), 1)
+        self._sequences = passes * self._per_forward
         self._drop_special = header.drop_special
         self._reader = SiteReader(model, list(header.sites))
         self._corpus = corpus
