@@ -1,8 +1,8 @@
 """interp: look inside language models, from activations to abilities.
 
-Capture streams a model's activations into a store that survives being killed; abilities are
-located in the weights, extracted as a file and added to another model. Every number comes with
-its interval, its null and what made it.
+Capture streams a model's activations into a store that survives being killed; sparse dictionaries
+learn features from it; abilities are located in the weights, extracted as a file and added to
+another model. Every number comes with its interval, its null and what made it.
 
     import interp
     model = interp.load("polyglot")
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from interp.capture.run import record as record
     from interp.capture.store import ActivationStore as ActivationStore
     from interp.corpus.sources import open_corpus as open_corpus
+    from interp.dictionaries.evaluation.run import evaluate_dictionary as evaluate_dictionary
+    from interp.dictionaries.files import open_dictionary as open_dictionary
+    from interp.dictionaries.training.train import train as train_dictionary  # noqa: F401
+    from interp.dictionaries.views.run import view_features as view_features
     from interp.evaluation.evaluate import evaluate as evaluate
     from interp.models.load import load as load
     from interp.results.study import Study as Study
@@ -37,6 +41,7 @@ _HOMES = {
     "Study": "interp.results.study",
     "align": "interp.abilities.allo.align",
     "evaluate": "interp.evaluation.evaluate",
+    "evaluate_dictionary": "interp.dictionaries.evaluation.run",
     "extract": "interp.abilities.moving.extract",
     "influence_of": "interp.abilities.influence.scoring",
     "load": "interp.models.load",
@@ -44,13 +49,18 @@ _HOMES = {
     "maet": "interp.abilities.maet",
     "merge_models": "interp.abilities.merge.models",
     "open_corpus": "interp.corpus.sources",
+    "open_dictionary": "interp.dictionaries.files",
     "record": "interp.capture.run",
     "side_effects": "interp.abilities.effects.side_effect_measurement",
     "train_ability": "interp.abilities.training.masked_training",
+    "train_dictionary": "interp.dictionaries.training.train",
     "transfer": "interp.abilities.moving.transfer",
     "undo": "interp.abilities.undoing.undo",
     "verify": "interp.abilities.comparing.verify",
+    "view_features": "interp.dictionaries.views.run",
 }
+_NAMES_AT_HOME = {"train_dictionary": "train"}
+"""Where a name says less at home than here."""
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -59,7 +69,7 @@ def __getattr__(name: str) -> Any:
     """A public name, imported at its first use: importing interp alone never imports torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'interp' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), _NAMES_AT_HOME.get(name, name))
 
 
 def __dir__() -> list[str]:
