@@ -34,12 +34,12 @@ from interp.results.intervals import Interval, mean_t
 from interp.results.provenance import package_versions
 
 SEEDS = (1, 2, 3)
-BEST = "standard"
+BEST = "batchtopk"
 """By share, then MMCS, then explained variance on the tuning seed."""
-STEPS = 4000
+STEPS = 3000
 ACTIVE, MORE_ACTIVE = 8.0, 16.0
-BESIDE_AT_SAME = (BEST, "batchtopk")
-AT_MORE_ACTIVE = (BEST, "gated", "batchtopk")
+BESIDE_AT_SAME = (BEST, "gated")
+AT_MORE_ACTIVE = (BEST, "gated")
 SIDE_BY_SIDE = 2
 COLUMNS = {
     "one_to_one": "recovered",

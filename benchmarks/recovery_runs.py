@@ -1,6 +1,6 @@
 """One training run on known features in superposition, by our step or by sae-lens's trainer.
 
-python -m benchmarks.recovery --show runs every cell of the table through `figures_of`.
+`python -m benchmarks.recovery` fills every cell of its table with `figures_of`.
 """
 
 import time
@@ -43,6 +43,8 @@ class Recipe:
     """Share of the steps, the last ones, in which the rate falls to zero in a straight line."""
     centred: bool
     """Whether the decoder's bias starts at the data's mean, else at zero."""
+    dead_after: int
+    """Steps without firing after which the auxiliary loss takes a latent up (TopK kinds)."""
     options: dict[str, Any]
 
 
@@ -71,12 +73,14 @@ TUNED: dict[str, tuple[float, dict[str, Any]]] = {
             "jumprelu_init_threshold": 0.1,
         },
     ),
-    "topk": (3e-3, {}),
     "batchtopk": (3e-3, {}),
+    "topk": (3e-3, {}),
     "matryoshka_batchtopk": (3e-3, {"matryoshka_widths": [D_SAE // 4, D_SAE]}),
 }
 """Rate and options of each architecture, chosen on the tuning seed alone."""
 TUNED_DECAY = 0.3
+TUNED_DEAD_AFTER = 200
+SAE_LENS_DEAD_AFTER = 1000
 NEEDED = ("k", "matryoshka_widths")
 """Options that are the task's and not a matter of taste: sae-lens's defaults are told them too."""
 
@@ -88,9 +92,21 @@ def recipe_of(run: Run) -> Recipe:
         k = run.mean_active if "batch" in run.architecture else int(run.mean_active)
         options = options | {"k": k}
     if run.settings == "tuned":
-        return Recipe(lr=lr, decay=TUNED_DECAY, centred=True, options=options)
+        return Recipe(
+            lr=lr,
+            decay=TUNED_DECAY,
+            centred=True,
+            dead_after=TUNED_DEAD_AFTER,
+            options=options,
+        )
     kept = {name: value for name, value in options.items() if name in NEEDED}
-    return Recipe(lr=SAE_LENS_LR, decay=0.0, centred=False, options=kept)
+    return Recipe(
+        lr=SAE_LENS_LR,
+        decay=0.0,
+        centred=False,
+        dead_after=SAE_LENS_DEAD_AFTER,
+        options=kept,
+    )
 
 
 def figures_of(run: Run) -> Figures:
@@ -153,6 +169,7 @@ def trainer_config(run: Run, recipe: Recipe) -> SAETrainerConfig:
         lr=recipe.lr,
         lr_end=recipe.lr,
         lr_decay_steps=int(recipe.decay * run.steps),
+        dead_feature_window=recipe.dead_after,
     )
 
 
