@@ -102,8 +102,8 @@ def one_to_one(first: Float[Tensor, "n d"], second: Float[Tensor, "m _"]) -> Pai
         cosine = torch.cat([block for _, block in similarity_blocks(first, second)]).cpu().numpy()
         one, other = linear_sum_assignment(cosine, maximize=True)
         return Pairs(one.astype(np.int64), other.astype(np.int64), cosine[one, other])
-    there, back = best_matches(first, second), best_matches(second, first)
-    mutual = np.flatnonzero(back.index[there.index] == np.arange(len(there.index)))
+    there, back = _both_ways(first, second)
+    mutual = np.flatnonzero(back[there.index] == np.arange(len(there.index)))
     return Pairs(mutual, there.index[mutual], there.cosine[mutual])
 
 
@@ -126,3 +126,21 @@ def unit_rows(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Each row at length 1; a zero row stays zero."""
     length = rows.norm(dim=1, keepdim=True)
     return rows / length.masked_fill(length == 0, 1)
+
+
+def _both_ways(
+    first: Float[Tensor, "n d"], second: Float[Tensor, "m _"]
+) -> tuple[Matches, Int64[np.ndarray, " m"]]:
+    """Best matches of the first, and the best of the first for each of the second, in one pass."""
+    index, cosine = [], []
+    highest = torch.full((len(second),), -2.0, device=second.device)
+    owner = torch.zeros(len(second), dtype=torch.int64, device=second.device)
+    for start, block in similarity_blocks(first, second):
+        best, column = block.max(dim=1), block.max(dim=0)
+        index.append(best.indices.cpu().numpy())
+        cosine.append(best.values.cpu().numpy())
+        # Strictly higher: a tie stays with the lowest number, as in one block.
+        owner = torch.where(column.values > highest, column.indices + start, owner)
+        highest = torch.maximum(column.values, highest)
+    found = Matches(np.concatenate(index), np.concatenate(cosine).clip(-1, 1))
+    return found, owner.cpu().numpy()

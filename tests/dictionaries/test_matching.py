@@ -72,6 +72,7 @@ def test_mutual_matches_of_a_shuffled_dictionary_are_the_assignment(monkeypatch)
     noisy = (rows + 0.05 * drawn(50, 12, seed=3))[torch.randperm(50, generator=generator(4))]
     exact = one_to_one(rows, noisy)
     monkeypatch.setattr(matching, "EXACT_PAIRS", 10)
+    monkeypatch.setattr(matching, "_AT_ONCE", 400)
     mutual = one_to_one(rows, noisy)
     for one, other in zip(exact, mutual, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)

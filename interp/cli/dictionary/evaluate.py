@@ -117,6 +117,10 @@ def _corpus(text: str | None, model: str | None, length: int, packing: str) -> A
 
 
 def _show(found: "DictionaryEvaluation") -> None:
+    if not sys.stdout.isatty():
+        # In a pipe there is no width to fit: every line is written whole.
+        print(found)
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -124,12 +128,8 @@ def _show(found: "DictionaryEvaluation") -> None:
     heading, lines = found.table()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, title in enumerate(heading):
-        table.add_column(Text(title), justify="left" if index < 1 else "right", no_wrap=index < 1)
+        table.add_column(Text(title), justify="right" if index else "left", no_wrap=not index)
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))
-    # In a pipe there is no width to fit: every line is written whole.
-    console = Console() if sys.stdout.isatty() else Console(width=1 << 10)
-    console.print(table)
-    print()
-    for note in found.notes():
-        print(note)
+    Console().print(table)
+    print("", *found.notes(), sep="\n")

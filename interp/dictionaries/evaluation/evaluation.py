@@ -202,6 +202,18 @@ class DictionaryEvaluation:
         return [visible(text, limit=len(text))
                 for text in (NOTE, null, *columns, *shared, *self.statements)]  # fmt: skip
 
+    def __str__(self) -> str:
+        """The table and its notes, for a terminal that is as wide as it takes."""
+        heading, lines = self.table()
+        every = [heading, *lines]
+        widths = [max(len(cell) for cell in column) for column in zip(*every, strict=True)]
+        table = (
+            "  ".join(visible(cell, limit=len(cell)).ljust(width)
+                      for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in every
+        )  # fmt: skip
+        return "\n".join([*table, "", *self.notes()])
+
     def _repr_html_(self) -> str:
         heading, lines = self.table()
         head = "".join(f"<th>{html_text(cell)}</th>" for cell in heading)

@@ -17,6 +17,9 @@ from interp.dictionaries.matching import (
 )
 from interp.results.intervals import mean_t, wilson
 
+_NULL_FEATURES = 1024
+"""Features whose chance matches are looked for, evenly over all."""
+
 
 @torch.no_grad()
 def shared_features(
@@ -40,7 +43,8 @@ def shared_features(
     permuted = axes_permuted(theirs, generator=generator)
     cosine = best_matches(own, theirs).cosine
     paired = one_to_one(own, theirs).cosine
-    null, crowded = (best_matches(own, rows).cosine for rows in (random, permuted))
+    few = own[:: max(1, len(own) // _NULL_FEATURES)]
+    null, crowded = (best_matches(few, rows).cosine for rows in (random, permuted))
     n = len(alive)
     return SharedFeatures(
         other=name,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from sae_lens import SAE
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -36,6 +37,7 @@ from interp.dictionaries.evaluation.splicing import (
     splicing_measures,
 )
 from interp.dictionaries.evaluation.sums import ROWS, BySequence, SequenceSums, bootstrap
+from interp.dictionaries.files import open_dictionary
 from interp.dictionaries.matching import best_matches, directions
 from interp.models.identity import model_hash
 from interp.models.load import load, reference_of, unedited
@@ -53,7 +55,7 @@ _MOST_ROWS = 4096
 
 @torch.no_grad()
 def evaluate_dictionary(
-    sae: Any,
+    sae: SAE[Any] | Path | str,
     store: ActivationStore | Path | str,
     *,
     model: TransformerBridge | Path | str | None = None,
@@ -71,6 +73,8 @@ def evaluate_dictionary(
 ) -> DictionaryEvaluation:
     """Every measure of a dictionary with its interval and n, beside baselines as sparse as it.
 
+    `sae` is a sae-lens object, or what `open_dictionary` takes.
+
     Rows: at most `n_tokens` of the store, in blocks of sequences drawn by `seed`; baselines are
     fitted on others. `model` with `corpus` adds losses with the reconstruction spliced in, over
     `n_spliced` tokens from the corpus's beginning (`predicted="last"`: the last token of each
@@ -81,6 +85,7 @@ def evaluate_dictionary(
     Raises Mismatch for a dictionary of another model or site (unless `force`) or width; BadInput
     for a store with NaN or infinity, and for one too small to split.
     """
+    sae = open_dictionary(sae) if isinstance(sae, Path | str) else sae
     store = ActivationStore.open(store) if isinstance(store, Path | str) else store
     _check_arguments(baselines, model, corpus)
     card = DictionaryCard.of(sae)

@@ -94,6 +94,7 @@ def test_text_of_a_strangers_dictionary_is_text(found) -> None:
         assert "<script" not in html
         assert "<img" not in html
         assert "\n" not in "".join(shown.notes())
+        assert "\x00" not in str(shown)
 
 
 def perfect(key: str, function) -> Contestant:
