@@ -1,5 +1,6 @@
 """The strongest contexts of every feature, and an even sample of all its firings, in one pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from interp.dictionaries.views.firings import Firings, scrambled
 from interp.dictionaries.views.parts import Contexts
 
 _EMPTY = -1
+_Windows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From indices of offers to the tokens around them and the activations there."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ class BestContexts:
             batch.sequence[row].astype(np.int64),
         )
 
-    def _take(self, offers: _Offers, *, value, windows) -> None:
+    def _take(
+        self, offers: _Offers, *, value: Float32[np.ndarray, " n"], windows: _Windows
+    ) -> None:
         """Rank the offers among what is there, and rewrite the features that change."""
         touched = np.unique(offers.feature)
         held_at, held_slot = np.nonzero(self._row[touched] != _EMPTY)
@@ -182,7 +187,9 @@ def _joined(is_new: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     return content
 
 
-def _windows(batch: Firings, width: int):
+def _windows(
+    batch: Firings, width: int
+) -> tuple[Int32[np.ndarray, "rows pos"], Callable[[np.ndarray], np.ndarray]]:
     """Tokens around every row of the batch, and a function that finds activations around entries.
 
     A document or a sequence ends its context; rows that the batch does not hold are outside.

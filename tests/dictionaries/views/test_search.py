@@ -1,0 +1,56 @@
+"""Search finds what was planted, and says when nothing can be found."""
+
+import pytest
+from sae_lens.saes.jumprelu_sae import JumpReLUSAE
+
+from interp.dictionaries.files import save_dictionary
+from interp.dictionaries.views.run import view_features
+from interp.dictionaries.views.search import search_features
+from interp.results.errors import BadInput, Mismatch
+from tests.dictionaries.views.planted import LANGUAGE_TOKEN, WORDS, planted_dictionary
+
+
+def test_a_token_finds_the_feature_planted_on_it_and_no_other(views):
+    for token in (WORDS[3], 3):
+        (hit,) = search_features(views, token=token)
+        assert hit.feature == 3 and hit.q_value < 1e-10
+        assert hit.score == pytest.approx(views.n_rows / views.token_count[3])
+
+
+def test_a_label_finds_the_feature_of_its_token_first(views):
+    hits = search_features(views, label=("language", 2), n=3)
+    assert hits[0].feature == LANGUAGE_TOKEN and hits[0].q_value < 0.01
+    assert hits[0].score > hits[0].null and len(hits) == 3
+    assert all(hit.q_value > 0.05 for hit in hits[1:])
+
+
+def test_a_feature_is_most_like_itself_in_a_saved_or_given_dictionary(store, tmp_path):
+    path = save_dictionary(planted_dictionary(), tmp_path / "sae")
+    views = view_features(path, store)
+    other: JumpReLUSAE = planted_dictionary()
+    other.W_dec.data = other.W_dec.data.flip(0)
+    for dictionary, feature in ((str(path), 4), (other, 23 - 4)):
+        hits = search_features(views, like=(dictionary, feature), n=2)
+        assert hits[0].feature == 4 and hits[0].score == pytest.approx(1)
+        assert hits[1].score < hits[1].null
+    with pytest.raises(Mismatch, match="width 32 and 33"):
+        search_features(views, like=(planted_dictionary(d_in=33), 0))
+    with pytest.raises(BadInput, match="feature 99"):
+        search_features(views, like=(other, 99))
+
+
+def test_what_cannot_be_found_is_said_with_what_can(views):
+    with pytest.raises(BadInput, match="did you mean ' w3'"):
+        search_features(views, token="w3")
+    with pytest.raises(BadInput, match="no token"):
+        search_features(views, token="nowhere")
+    with pytest.raises(BadInput, match="stands in no row"):
+        search_features(views, token=10_000)
+    with pytest.raises(BadInput, match="fractions"):
+        search_features(views, label=("weight", 1))
+    with pytest.raises(BadInput, match="never 7.*0, 1, 2"):
+        search_features(views, label=("language", 7))
+    with pytest.raises(BadInput, match="no label 'x'.*language, even"):
+        search_features(views, label=("x", 7))
+    with pytest.raises(BadInput, match="one of"):
+        search_features(views)
