@@ -7,11 +7,16 @@ cosine .9 or more with it.
 
 Every architecture has 1,024 latents, the same rows and the same number of steps. Rates and options
 were chosen on the data of seed 0 alone (`--seeds 0` shows that table), the best architecture too;
-seeds 1, 2 and 3 were fixed for the report before the first run and looked at with all settings
-final. The step of `interp.dictionaries` stands beside sae-lens's own trainer in two ways: with the
-same settings, where only the arithmetic differs and the figures must agree, and with sae-lens's
-defaults (rate 3e-4, constant, its own coefficients), where the settings differ. A run that starts
-at the truth says how much of it training keeps: what the loss and the data bound.
+seeds 1, 2 and 3 were set aside for the report before the first run, and run with all settings
+final. What mattered most for the TopK kinds is when a silent latent counts as dead: at sae-lens's
+1,000 steps a run this short ends with rare features missing, at 200 they are found.
+
+sae-lens's own trainer stands beside ours in two ways. With its defaults (rate 3e-4 and constant,
+its own coefficients, 1,000 steps; the sparsity k is told) the settings differ and the arithmetic
+does not: `over_sae_lens` is our best architecture over whichever does best so. With our settings
+and the same first weights only the arithmetic differs: `same_settings_over_sae_lens` must be near
+1 and is no merit. A run that starts at the truth says how much of it training keeps: what the loss
+and the data bound.
 """
 
 import hashlib
@@ -124,15 +129,15 @@ def mean_of(table: Table, title: str, column: str) -> Interval:
 
 def lines_of(table: Table) -> list[str]:
     """One line a row: mean over seeds of every column."""
-    lines = [f"{'':40}" + "".join(f"{title:>23}" for title in COLUMNS.values())]
+    lines = [f"{'':44}" + "".join(f"{title:>23}" for title in COLUMNS.values())]
     for title in table:
         cells = "".join(f"{mean_of(table, title, column)!s:>23}" for column in COLUMNS)
-        lines.append(f"{title:40}{cells}")
+        lines.append(f"{title:44}{cells}")
     null = "".join(
         f"{mean_of(table, BEST, f'null_{column}').value:>23.3f}" if column in NULLS else " " * 23
         for column in COLUMNS
     )
-    return [*lines, f"{'random dictionary, or chance':40}{null}"]
+    return [*lines, f"{'random dictionary, or chance':44}{null}"]
 
 
 def bars_of(table: Table) -> dict[str, float]:
