@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _COUNTERS = ("act_freq_scores", "n_forward_passes_since_fired")
 _NUMBERS = ("n_steps", "n_samples", "n_frac_active_samples")
+_REQUIRED = (*_NUMBERS, "coefficients", "lr_scheduler", "lrs", "optimizer_tensors")
 
 
 class TrainState(NamedTuple):
@@ -31,6 +32,7 @@ def pack(step: "TrainStep") -> TrainState:
         for key, value in step.adam.optimizer.state.get(parameter, {}).items():
             tensors[f"adam.{name}.{key}"] = value
     numbers: dict[str, Any] = {name: getattr(step, name) for name in _NUMBERS}
+    numbers["optimizer_tensors"] = sorted(name for name in tensors if name.startswith("adam."))
     numbers["lr_scheduler"] = step.lr_scheduler.state_dict()
     numbers["lrs"] = [group["lr"] for group in step.adam.optimizer.param_groups]
     numbers["coefficients"] = {name: c.state_dict() for name, c in step.coefficients.items()}
@@ -81,6 +83,7 @@ def _check(step: "TrainStep", state: TrainState) -> None:
     for name, tensor in state.tensors.items():
         if not torch.isfinite(tensor).all():
             raise CorruptFile(f"the training state holds NaN or infinity in {name}: start anew.")
-    missing = [name for name in (*_NUMBERS, "lr_scheduler", "lrs") if name not in state.numbers]
+    missing = [name for name in _REQUIRED if name not in state.numbers]
+    missing += set(state.numbers.get("optimizer_tensors", ())) - set(state.tensors)
     if missing:
-        raise CorruptFile(f"the training state lacks {', '.join(missing)}: start anew.")
+        raise CorruptFile(f"the training state lacks {', '.join(sorted(missing))}: start anew.")
