@@ -4,6 +4,7 @@
 how it was made.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,29 @@ def test_one_threshold_for_all_goes_out_as_batchtopk(tmp_path: Path) -> None:
     again = open_dictionary(back)
     assert again.cfg.metadata.training_architecture == "batchtopk"
     assert torch.allclose(again(rows()), sae(rows()), **CLOSE)
+
+
+def test_a_threshold_that_was_never_set_is_zero_here(tmp_path: Path) -> None:
+    source = Path(shutil.copytree(DATA / "dictionary_learning" / "BatchTopKSAE", tmp_path / "in"))
+    tensors = torch.load(source / "ae.pt", weights_only=True)  # noqa: TID251  # as the tool does
+    tensors["threshold"] = torch.tensor(-1.0)
+    torch.save(tensors, source / "ae.pt")
+    (place,) = import_dictionary(source, tmp_path / "here")
+    sae = open_dictionary(place)
+    x = load_file(source / "expected.safetensors")["x"]
+    before = (x - tensors["b_dec"]) @ tensors["encoder.weight"].T + tensors["encoder.bias"]
+    assert sae.state_dict()["threshold"].eq(0).all()
+    assert torch.allclose(sae.encode(x), before.relu(), **CLOSE)
+
+
+def test_below_a_negative_threshold_nothing_passes_that_did_not_here(tmp_path: Path) -> None:
+    sae = at_layer("jumprelu_transcoder", 0)
+    sae.state_dict()["threshold"].neg_()
+    export_dictionaries([sae], tmp_path / "there", format="circuit_tracer")
+    tensors = load_file(tmp_path / "there" / "layer_0.safetensors")
+    before = rows() @ tensors["W_enc"].T + tensors["b_enc"]
+    theirs = before * (before > tensors["activation_function.threshold"])
+    assert torch.allclose(theirs, sae.encode(rows()), **CLOSE)
 
 
 def test_a_set_goes_out_from_the_directory_that_it_came_into(tmp_path: Path) -> None:
