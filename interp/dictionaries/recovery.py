@@ -48,7 +48,7 @@ class Recovery:
 
     @property
     def mmcs(self) -> Interval:
-        """Mean over true features of the largest cosine (2309.08600 section 2), 95% t-interval."""
+        """Mean over true features of the largest cosine (arXiv 2309.08600), 95% t-interval."""
         return mean_t(self.cosine)
 
     @property
