@@ -13,6 +13,9 @@ from interp.corpus.corpus import Corpus, TokenBatch
 from interp.dictionaries.training.facts import SourceFacts
 from interp.models.load import reference_of
 
+_TOKENS_AT_ONCE = 4096
+"""Of one forward pass on an accelerator; a capture's plan takes fewer on a CPU."""
+
 
 def live_source(
     model: TransformerBridge,
@@ -27,7 +30,8 @@ def live_source(
 
     Raises what a capture of them raises before it starts.
     """
-    plan = plan_capture(model, corpus, sites, max_tokens=n_tokens)
+    batch_size = max(_TOKENS_AT_ONCE // corpus.length, 1)
+    plan = plan_capture(model, corpus, sites, max_tokens=n_tokens, batch_size=batch_size)
     return LiveSource(plan, model, corpus, seed=seed, buffer_bytes=buffer_bytes)
 
 

@@ -33,8 +33,9 @@ def note(text: str) -> None:
 
 @contextmanager
 def _lines(total: int, done: int) -> Iterator[View]:
-    with progress("training", total=total, unit="tokens") as advance:
-        advance(done)
+    # Only what is left, so that the rate is that of this start.
+    task = f"training after {done:,}" if done else "training"
+    with progress(task, total=total - done, unit="tokens") as advance:
 
         def view(n_rows: int, said: Mapping[str, Mapping[str, Any]]) -> None:
             first = next(iter(said.values()), {})
