@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from typer.testing import CliRunner
 
 from interp.cli.app import app
+from interp.dictionaries.evaluation.evaluation import ContestantRow, DictionaryEvaluation
 from interp.results.errors import BadInput, Unsupported
+from interp.results.provenance import Provenance
 
 DATA = Path(__file__).parents[1] / "dictionaries" / "exchange" / "data"
 BATCH = DATA / "dictionary_learning" / "BatchTopKSAE"
@@ -72,3 +75,38 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     assert isinstance(again, BadInput) and "exists" in str(again)
     invoke("import", BATCH, "--out", tmp_path / "here", "--overwrite")
     assert isinstance(refusal("info", tmp_path / "nothing"), BadInput)
+
+
+def test_an_evaluation_beside_the_weights_is_shown_with_n_and_interval(tmp_path: Path) -> None:
+    invoke("import", BATCH, "--out", tmp_path / "here")
+    small_evaluation().save(tmp_path / "here" / "evaluation")
+    shown = invoke("info", tmp_path / "here")
+    assert "evaluation over 500 rows" in shown
+    assert "explained variance: 0.750 [0.700, 0.800] (n 500 rows)" in shown
+    facts = json.loads(invoke("info", tmp_path / "here", "--json"))
+    cell = facts["evaluation"]["table"]["dictionary"]["explained_variance"]
+    assert cell == {"value": 0.75, "interval": [0.7, 0.8], "n": 500}
+
+
+def small_evaluation() -> DictionaryEvaluation:
+    return DictionaryEvaluation(
+        dictionary={},
+        contestants=(ContestantRow(key="dictionary", title="dictionary", note=""),),
+        measures=("explained_variance",),
+        value=np.array([[0.75]]),
+        low=np.array([[0.7]]),
+        high=np.array([[0.8]]),
+        n=np.array([[500]]),
+        n_rows=500,
+        n_sequences=50,
+        fired=np.ones(12, np.int64),
+        l0_quantiles=np.zeros(7),
+        nearest=np.zeros(12, np.float32),
+        nearest_null=np.zeros(12, np.float32),
+        encoder_decoder=np.zeros(12, np.float32),
+        shared=(),
+        statements=(),
+        provenance=Provenance.collect(
+            "a test", model_hash=None, corpus_hash=None, seed=0, settings={}
+        ),
+    )
