@@ -12,7 +12,6 @@ from interp.plots.colors import NEGATIVE, NEUTRAL, POSITIVE
 from interp.plots.layout import laid_out
 from interp.results.escape import visible
 
-_BINS_PER_DECADE = 4
 _MAX_LABEL = 60
 _MEASURES = {"explained_variance": "explained variance", "loss_recovered": "loss recovered"}
 _COLORS = (NEGATIVE, POSITIVE, NEUTRAL, "#1b7837", "#762a83", "#b35806")
@@ -24,9 +23,7 @@ def density_histogram(found: DictionaryEvaluation) -> go.Figure:
     The dashed line is the density below which a feature may never have been seen: the upper end of
     Wilson's interval of 0 rows.
     """
-    alive = found.density[found.fired > 0]
-    edges = _edges(found.n_rows)
-    counts, _ = np.histogram(np.log10(alive), bins=edges) if len(alive) else (edges[1:] * 0, None)
+    edges, counts = found.density_histogram()
     figure = go.Figure(
         go.Bar(
             x=(edges[:-1] + edges[1:]) / 2,
@@ -135,12 +132,6 @@ def _marks(
 
 
 _BAR = {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3}
-
-
-def _edges(n_rows: int) -> Float[np.ndarray, " edges"]:
-    """From one row of n to all of them, in quarters of a decade."""
-    lowest = -np.ceil(np.log10(max(n_rows, 10)))
-    return np.linspace(lowest, 0.0, int(-lowest) * _BINS_PER_DECADE + 1)
 
 
 def _label(text: str) -> str:

@@ -15,6 +15,7 @@ from interp.results.intervals import Interval
 from interp.results.provenance import Provenance
 
 SCHEMA = "interp.dictionary-evaluation/1"
+_BINS_PER_DECADE = 4
 _ARRAYS = (
     *("value", "low", "high", "n", "fired", "l0_quantiles"),
     *("nearest", "nearest_null", "encoder_decoder"),
@@ -108,6 +109,16 @@ class DictionaryEvaluation:
         """Share of rows in which each feature is on."""
         return self.fired / max(self.n_rows, 1)
 
+    def density_histogram(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in log10 of density, quarters of a decade from one row on, and features between.
+
+        Features that were never on have no logarithm, and are in no bin.
+        """
+        lowest = -int(np.ceil(np.log10(max(self.n_rows, 10))))
+        edges = np.linspace(lowest, 0.0, -lowest * _BINS_PER_DECADE + 1)
+        alive = np.log10(self.density[self.fired > 0])
+        return edges, np.histogram(alive, bins=edges)[0]
+
     @property
     def kinds(self) -> tuple[MeasureKind, ...]:
         """Unit and definition of every measure."""
@@ -175,6 +186,11 @@ class DictionaryEvaluation:
             },
             "contestants": {row.key: row.note for row in self.contestants},
             "definitions": {kind.key: kind.definition for kind in self.kinds},
+            "density": {
+                "log10_edges": self.density_histogram()[0].tolist(),
+                "features": self.density_histogram()[1].tolist(),
+                "dead": int((self.fired == 0).sum()),
+            },
             "l0_quantiles": [_plain(float(value)) for value in self.l0_quantiles],
             "nearest_decoder_cosine_null": _plain(_mean(self.nearest_null)),
             "n_rows": self.n_rows,

@@ -17,7 +17,7 @@ from interp.dictionaries.matching import directions
 from interp.models.load import load
 from interp.results.errors import BadInput, CorruptFile, Mismatch
 from tests.dictionaries.evaluation.conftest import D_SAE, SITE, SITE_IN, SITE_OUT, corpus_of
-from tests.models import tiny_model_directory
+from tests.models import BOS, tiny_model_directory
 from tests.plots.hostile import HOSTILE
 
 
@@ -54,6 +54,8 @@ def test_measures_agree_with_one_another(found) -> None:
     assert residual >= 1, "the variance about the mean is at most the mean square"
     assert found.fired.sum() / found.n_rows == pytest.approx(found["l0"].value)
     assert found["dead"].value == pytest.approx((found.fired == 0).mean())
+    histogram = found.to_json()["density"]
+    assert sum(histogram["features"]) + histogram["dead"] == D_SAE
     assert found.l0_quantiles[0] <= found["l0"].value <= found.l0_quantiles[-1]
     assert found["mmcs"].value == pytest.approx(1, abs=1e-5)
     assert found["recovered"].value == 1
@@ -135,6 +137,23 @@ def test_only_the_last_token_counts_where_only_it_is_asked_for(bridge) -> None:
         )  # fmt: skip
         n[predicted] = sums["copy"].finish().column("rows").tolist()
     assert n == {"all": [7, 11, 11] * 3, "last": [1] * 9}
+
+
+def test_special_tokens_are_replaced_only_where_asked_for(bridge) -> None:
+    corpus = corpus_of(6, bos=True)
+    _, cache = bridge.run_with_cache(torch.tensor([[BOS]]))
+    bos_row = cache[SITE][0, 0]
+    kl = {}
+    for specials in (False, True):
+        only_bos = perfect(
+            "bos", lambda rows: rows * (rows - bos_row).abs().amax(-1, True).gt(1e-4)
+        )
+        sums = spliced_losses(
+            bridge, corpus, [only_bos], Sites(SITE, SITE), torch.zeros(32),
+            n_tokens=999, specials=specials, predicted="all", device=torch.device("cpu"),
+        )  # fmt: skip
+        kl[specials] = sums["bos"].finish().column("kl_spliced").sum()
+    assert kl[False] == 0 < kl[True]
 
 
 def test_a_transcoder_is_spliced_from_its_input_into_its_output(
