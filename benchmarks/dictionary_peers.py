@@ -87,7 +87,7 @@ class Peer:
 def dictionary_learning_step(start: dict[str, Any], settings: dict[str, Any]) -> Any:
     """`TopKTrainer.update`, past its first step (which looks for a geometric median)."""
     import torch
-    from dictionary_learning.trainers.top_k import TopKTrainer
+    from dictionary_learning.trainers.top_k import TopKTrainer  # type: ignore[import-not-found]
 
     d_in, d_sae = start["W_enc"].shape
     trainer = TopKTrainer(
@@ -116,7 +116,7 @@ def dictionary_learning_step(start: dict[str, Any], settings: dict[str, Any]) ->
 def sparsify_step(start: dict[str, Any], settings: dict[str, Any]) -> Any:
     """The step inside `Trainer.fit` (which needs a model), of its own parts and in its order."""
     import torch
-    from sparsify import SparseCoder, SparseCoderConfig
+    from sparsify import SparseCoder, SparseCoderConfig  # type: ignore[import-not-found]
 
     d_in, d_sae = start["W_enc"].shape
     config = SparseCoderConfig(num_latents=d_sae, k=settings["k"])

@@ -1,6 +1,6 @@
 """Dictionaries in sae-lens's directory format: saved whole or not at all, opened with suspicion.
 
-sae = open_dictionary("polyglot/blocks.2.mlp.hook_post")
+sae = open_dictionary("polyglot/blocks.2.hook_mlp_out")
 save_dictionary(sae, Path("dictionary"))
 """
 
@@ -34,7 +34,7 @@ _MAX_CONFIG_BYTES = 64 << 20
 def open_dictionary(ref: str | Path, *, sae_id: str | None = None, device: str = "cpu") -> SAE[Any]:
     """The dictionary that `ref` names, ready to use: in evaluation mode, its weights frozen.
 
-    `ref` is tried as a bundled name ("polyglot/blocks.2.mlp.hook_post"), as a sae-lens directory,
+    `ref` is tried as a bundled name ("polyglot/blocks.2.hook_mlp_out"), as a sae-lens directory,
     and with `sae_id` as a release of sae-lens or a hub id. Of a directory only safetensors are
     read. Raises BadInput where there is none, CorruptFile where it is truncated, altered, not
     finite or of other shapes than its config says, Unsupported for an unknown architecture.

@@ -5,7 +5,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_PACKAGES = ("interp", "torch", "transformers", "transformer-lens", "numpy", "h5py", "safetensors")
+_PACKAGES = (
+    *("interp", "torch", "transformers", "transformer-lens", "sae-lens"),
+    *("numpy", "h5py", "safetensors"),
+)
 
 
 def package_versions() -> dict[str, str]:

@@ -69,7 +69,7 @@ def evaluate(
 ) -> None:
     """Measure a dictionary on a store, and in a model, beside baselines that are as sparse.
 
-    Example: interp dictionary evaluate polyglot/blocks.2.mlp.hook_post --store store --out eval
+    Example: interp dictionary evaluate polyglot/blocks.2.hook_mlp_out --store store --out eval
     """
     from interp.capture.store import ActivationStore
     from interp.dictionaries.evaluation.run import evaluate_dictionary

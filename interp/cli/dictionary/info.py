@@ -21,7 +21,7 @@ def info(
 ) -> None:
     """Say what a dictionary is: architecture, widths, site, model, training, evaluation.
 
-    Example: interp dictionary info polyglot/blocks.2.mlp.hook_post
+    Example: interp dictionary info polyglot/blocks.2.hook_mlp_out
 
     From sae-lens's registry: interp dictionary info gpt2-small-res-jb
     --sae-id blocks.8.hook_resid_pre

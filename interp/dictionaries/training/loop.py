@@ -49,7 +49,8 @@ def run_to_the_end(run: Run) -> None:
     with seeded(run.settings.seed), interruptible() as interrupted:
         step, position = _resume(run)
         done = step * run.settings.batch_size
-        with training_view(run.settings.n_tokens, done) as view:
+        shown = run.processes.is_first
+        with training_view(run.settings.n_tokens, done, shown=shown) as view:
             _steps(run, step, position, interrupted=interrupted, view=view)
 
 

@@ -20,8 +20,14 @@ class View(Protocol):
 
 
 @contextmanager
-def training_view(total: int, done: int) -> Iterator[View]:
-    """Yield a view of a run over `total` rows, `done` of them before it was resumed."""
+def training_view(total: int, done: int, *, shown: bool) -> Iterator[View]:
+    """Yield a view of a run over `total` rows, `done` of them before it was resumed.
+
+    Without `shown`, as on all ranks but the first, it says nothing.
+    """
+    if not shown:
+        yield lambda *_: None
+        return
     with _table(total, done) if sys.stderr.isatty() else _lines(total, done) as view:
         yield view
 

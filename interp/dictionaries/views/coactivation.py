@@ -9,6 +9,7 @@ from scipy import sparse
 from interp.dictionaries.views.chance import overlap_p
 from interp.dictionaries.views.firings import Firings, scrambled
 from interp.dictionaries.views.parts import Coactivation
+from interp.dictionaries.views.ranking import largest
 
 MAX_ENTRIES = 1 << 22
 """Activations kept: 4 million are all rows of 130,000 tokens at 32 active features."""
@@ -142,13 +143,9 @@ def _partners(
         phi /= spread[features, None]
         phi /= spread
     # A feature that always or never fires goes with nothing.
-    np.nan_to_num(phi, copy=False, nan=-2.0, posinf=-2.0, neginf=-2.0)
+    phi[~np.isfinite(phi)] = -2.0
     phi[np.arange(len(features)), features] = -2.0
-    best = (
-        np.argpartition(-phi, keep - 1, axis=1)[:, :keep] if keep else np.zeros((len(phi), 0), int)
-    )
-    order = np.lexsort((best, -np.take_along_axis(phi, best, axis=1)), axis=1)
-    best = np.take_along_axis(best, order, axis=1)
+    best = largest(phi, keep)
     return _Block(
         best, np.take_along_axis(phi, best, axis=1), np.take_along_axis(together, best, axis=1)
     )

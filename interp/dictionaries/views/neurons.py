@@ -9,6 +9,7 @@ from torch import Tensor
 
 from interp.dictionaries.views.firings import Firings, scrambled, segment_starts
 from interp.dictionaries.views.parts import Neurons
+from interp.dictionaries.views.ranking import largest
 
 N_NULL = 32
 _STRATUM = 2.0
@@ -89,9 +90,7 @@ class NeuronSums:
     def _best(self, start: int, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r = self._correlation(start)
         strength = np.abs(np.nan_to_num(r[:, : self._n_neurons]))
-        best = np.argpartition(-strength, keep - 1, axis=1)[:, :keep]
-        order = np.lexsort((best, -np.take_along_axis(strength, best, axis=1)), axis=1)
-        best = np.take_along_axis(best, order, axis=1)
+        best = largest(strength, keep)
         return best, np.take_along_axis(r, best, axis=1), r[:, self._n_neurons :]
 
     def _correlation(self, start: int) -> Float[np.ndarray, "block columns"]:

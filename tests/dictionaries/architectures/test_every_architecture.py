@@ -131,8 +131,8 @@ def test_a_transcoder_s_sparse_pass_is_its_dense_one(name: str) -> None:
     sparse, dense = build(name, dtype="float64"), build(name, dtype="float64")
     with torch.no_grad():
         for sae in (sparse, dense):
-            sae.W_dec += 0.1
-            sae.b_dec += 0.2
+            sae.W_dec.add_(0.1)
+            sae.b_dec.add_(0.2)
     dense.hook_sae_acts_post.add_hook(lambda tensor, hook: tensor)
     steps = [TrainStep(sae, config(8, dead_feature_window=2)) for sae in (sparse, dense)]
     for number in range(8):
@@ -147,7 +147,7 @@ def test_a_skip_path_alone_learns_a_linear_map() -> None:
     """With features that cannot fire, what is left is linear regression."""
     sae = build("skip_transcoder")
     with torch.no_grad():
-        sae.b_enc.fill_(-100.0)
+        dict(sae.named_parameters())["b_enc"].fill_(-100.0)
         sae.b_dec.zero_()
     step = TrainStep(sae, config(400, lr=3e-2, lr_end=3e-2, dead_feature_window=10**6))
     losses = [step.step(batch("skip_transcoder", n)).losses["mse_loss"] for n in range(400)]

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from sae_lens.config import SAETrainerConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from interp.dictionaries.architectures import make
 from interp.dictionaries.sparse.ranks import ONE_PROCESS, ProcessGroup, Ranks, kth_largest
@@ -24,7 +24,7 @@ def train(name: str, ranks: Ranks, rank: int, size: int) -> dict[str, Tensor]:
     options: dict[str, Any] = {} if name == "standard" else {"k": 3}
     sae = make(name, d_in=D_IN, d_sae=D_SAE, seed=0, dtype="float64", **options)
     with torch.no_grad():
-        sae.b_enc[::5] = -1.0
+        dict(sae.named_parameters())["b_enc"][::5] = -1.0
     config = SAETrainerConfig(
         total_training_samples=STEPS * ROWS,
         train_batch_size_samples=ROWS,
@@ -46,9 +46,9 @@ def train(name: str, ranks: Ranks, rank: int, size: int) -> dict[str, Tensor]:
     return {"losses": torch.stack(losses), **counters, **sae.state_dict()}
 
 
-def one_rank(rank: int, port: int, out: str) -> None:
+def one_rank(rank: int, out: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", f"file://{out}/meeting", rank=rank, world_size=2)
     ranks = ProcessGroup()
     for name in KINDS:
         found = {key: t.contiguous() for key, t in train(name, ranks, rank, 2).items()}
@@ -69,10 +69,7 @@ def one_rank(rank: int, port: int, out: str) -> None:
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ranks")
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    port = store.port
-    del store
-    mp.spawn(one_rank, (port, str(out)), nprocs=2)
+    spawn(one_rank, (str(out),), nprocs=2)
     return out
 
 

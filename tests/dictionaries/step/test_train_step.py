@@ -98,7 +98,7 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
 def test_the_dead_are_those_silent_for_longer_than_the_window() -> None:
     one = step()
     with torch.no_grad():
-        one.sae.b_enc[:10] = -50.0
+        dict(one.sae.named_parameters())["b_enc"][:10] = -50.0
     silent = [int(one.step(rows(number)).n_dead) for number in range(4)]
     assert silent[:2] == [0, 0]
     assert one.dead[:10].all()

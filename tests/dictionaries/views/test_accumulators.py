@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.dictionaries.views.accumulators import Accumulators, PassSettings
@@ -48,23 +48,25 @@ def assert_equal(one, other, where=""):
         assert one == other, where
 
 
-def passed(data: Drawn, settings: PassSettings, cuts: list[int]) -> Accumulators:
-    state = Accumulators(settings)
+def passed(data: Drawn, asked: PassSettings, cuts: list[int]) -> Accumulators:
+    state = Accumulators(asked)
     for start, stop in pieces(data, cuts):
         state.update(batch_of(data, start, stop), data.neurons[start:stop])
     return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_entries", [1 << 20, 150])
+@settings(max_examples=12)
 @given(seed=st.integers(0, 50), cuts=CUTS, merged_at=CUTS)
 def test_any_cut_into_batches_and_parts_gives_the_same_views(max_entries, seed, cuts, merged_at):
     data = drawn(seed)
-    settings = settings_of(data, max_entries=max_entries)
-    whole = passed(data, settings, []).finish("neurons")
-    assert_equal(passed(data, settings, cuts).finish("neurons"), whole)
-    total = Accumulators(settings)
+    asked = settings_of(data, max_entries=max_entries)
+    whole = passed(data, asked, []).finish("neurons")
+    assert_equal(passed(data, asked, cuts).finish("neurons"), whole)
+    total = Accumulators(asked)
     for start, stop in pieces(data, merged_at):
-        part = Accumulators(settings)
+        part = Accumulators(asked)
         part.update(batch_of(data, start, stop), data.neurons[start:stop])
         total.merge(part)
     assert_equal(total.finish("neurons"), whole)
@@ -115,8 +117,8 @@ def test_a_context_ends_where_its_document_or_sequence_does():
 def test_sampled_contexts_are_drawn_evenly_from_all_firings():
     data = drawn(4, n=6000, share=0.5)
     data = data._replace(acts=np.tile(data.acts[:, 1:2], (1, 400)))
-    settings = PassSettings(d_sae=400, n_sampled=16, width=1)
-    found = Accumulators(settings)
+    asked = PassSettings(d_sae=400, n_sampled=16, width=1)
+    found = Accumulators(asked)
     found.update(batch_of(data, 0, 6000))
     sampled = found.finish(None).sampled
     bands = np.bincount(sampled.band.ravel(), minlength=4) / sampled.band.size
@@ -167,8 +169,8 @@ def test_neurons_that_know_nothing_pass_the_null_in_about_one_feature_of_twenty(
     data = drawn(8, n=1500, d_sae=1200, share=0.05)
     data = data._replace(neurons=rng.standard_normal((1500, 30)).astype(np.float32))
     bank = NullBank(data.neurons[:, :20], data.neurons.mean(axis=0), np.arange(20))
-    settings = PassSettings(d_sae=1200, width=1, bank=bank, max_entries=1000)
-    found = passed(data, settings, []).finish("site").neurons
+    asked = PassSettings(d_sae=1200, width=1, bank=bank, max_entries=1000)
+    found = passed(data, asked, []).finish("site").neurons
     assert found is not None
     above = (abs(found.correlation[:-1, 0]) > found.null[:-1]).mean()
     assert 0.01 < above < 0.12
