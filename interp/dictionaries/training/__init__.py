@@ -10,25 +10,8 @@ and ends with the weights of an uninterrupted one.
           site_out="blocks.*.hook_mlp_out", d_sae=[1024, 4096], k=[8, 16], n_tokens=2_000_000)
 """
 
-from typing import TYPE_CHECKING, Any
-
+from interp.dictionaries.training.live import live_source
 from interp.dictionaries.training.recipe import TrainingRecipe, TrainingSettings
-
-if TYPE_CHECKING:
-    from interp.dictionaries.training.live import live_source
-    from interp.dictionaries.training.train import train
+from interp.dictionaries.training.train import train
 
 __all__ = ["TrainingRecipe", "TrainingSettings", "live_source", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    # Lazy: reading a recipe must not load torch.
-    if name == "train":
-        from interp.dictionaries.training.train import train
-
-        return train
-    if name == "live_source":
-        from interp.dictionaries.training.live import live_source
-
-        return live_source
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
