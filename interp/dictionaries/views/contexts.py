@@ -200,6 +200,7 @@ def _windows(
     at = np.clip(around, 0, max(n - 1, 0))
     inside = (around >= 0) & (around < n)
     inside &= batch.document[at] == batch.document[:, None]
+    inside &= batch.sequence[at] == batch.sequence[:, None]
     token = np.where(inside, batch.token[at], _EMPTY).astype(np.int32)
 
     def along(place: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n pos"]:
