@@ -83,7 +83,9 @@ ONE_PROCESS = OneProcess()
 
 
 def kth_largest(values: Float[Tensor, " n"], k: int) -> Float[Tensor, ""]:
-    """The k-th largest value; minus infinity when there are fewer than k."""
+    """The k-th largest value; minus infinity when there are fewer than k, infinity for k = 0."""
+    if k == 0:
+        return values.new_full((), torch.inf)
     if values.numel() < k:
         return values.new_full((), -torch.inf)
     return values.kthvalue(values.numel() - k + 1).values

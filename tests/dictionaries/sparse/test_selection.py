@@ -82,6 +82,11 @@ def test_a_batch_without_a_positive_entry_has_an_empty_choice() -> None:
     assert chosen.choice.starts.tolist() == [0] * 11
 
 
+def test_a_share_of_less_than_one_entry_chooses_nothing() -> None:
+    chosen = shown(OverBatch(0.1, ONE_PROCESS), torch.rand(8, 20), 3)
+    assert chosen.values.numel() == 0
+
+
 def test_the_kth_largest_is_minus_infinity_when_there_are_fewer() -> None:
     values = torch.tensor([3.0, 1.0, 2.0])
     assert [float(kth_largest(values, k)) for k in (1, 2, 3)] == [3, 2, 1]
