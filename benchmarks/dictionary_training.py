@@ -5,6 +5,9 @@ same batches, with Adam and an auxiliary loss for the same dead features (`--dea
 a negative encoder bias keeps them dead). First 20 steps of ours and of sae-lens's `SAETrainer` are
 compared, loss by loss; then steps take turns, one a side and round. `encoder product` is
 `x @ W_enc` alone. sae-lens runs at the faster of its settings that works.
+
+The peers' losses are their own (both normalise the auxiliary one, both keep decoder rows at unit
+norm); on a CPU eai-sparsify decodes with its eager `embedding_bag`, its Triton kernel needs a GPU.
 """
 
 import copy
