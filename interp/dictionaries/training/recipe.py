@@ -126,12 +126,15 @@ class TrainingRecipe:
 
 
 def differences(one: TrainingRecipe, other: TrainingRecipe) -> list[str]:
-    """`name is A there and B here` for everything in which two recipes differ."""
+    """`name is A there and B here` for everything in which two recipes differ.
+
+    What the source is called decides nothing.
+    """
     old, new = _flat(one.to_json()), _flat(other.to_json())
     return [
         f"{name} is {old.get(name, 'absent')!r} there and {new.get(name, 'absent')!r} here"
         for name in old | new
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and name != "source.name"
     ]
 
 

@@ -26,10 +26,14 @@ def training_view(total: int, done: int, *, shown: bool) -> Iterator[View]:
     Without `shown`, as on all ranks but the first, it says nothing.
     """
     if not shown:
-        yield lambda *_: None
+        yield _say_nothing
         return
     with _table(total, done) if sys.stderr.isatty() else _lines(total, done) as view:
         yield view
+
+
+def _say_nothing(n_rows: int, said: Mapping[str, Mapping[str, Any]]) -> None:
+    del n_rows, said
 
 
 def note(text: str) -> None:

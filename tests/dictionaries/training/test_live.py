@@ -27,7 +27,9 @@ def bridge(model_directory: Callable[[str], Path]) -> TransformerBridge:
 
 
 def live(bridge: TransformerBridge, *, seed: int = 0) -> LiveSource:
-    return live_source(bridge, make_corpus(), SITES, n_tokens=2000, seed=seed, buffer_bytes=BUFFER)
+    return live_source(
+        bridge, make_corpus(80), SITES, n_tokens=2000, seed=seed, buffer_bytes=BUFFER
+    )
 
 
 def sorted_rows(rows: np.ndarray) -> np.ndarray:
@@ -37,7 +39,7 @@ def sorted_rows(rows: np.ndarray) -> np.ndarray:
 def test_an_epoch_of_live_rows_is_what_a_store_would_hold(
     bridge: TransformerBridge, tmp_path: Path
 ) -> None:
-    store = record(bridge, make_corpus(), SITES, tmp_path / "store", max_tokens=2000)
+    store = record(bridge, make_corpus(80), SITES, tmp_path / "store", max_tokens=2000)
     source = live(bridge)
     buffers = []
     while (buffer := source.buffer(0, len(buffers))) is not None:
@@ -71,7 +73,7 @@ def test_training_live_goes_on_where_it_was_stopped(
 ) -> None:
     def trained(out: Path) -> Path:
         source = live(bridge)
-        settings = {"site": SITES[0], "d_sae": 32, "k": 2, "n_tokens": 1500, "batch_size": 50}
+        settings = {"site": SITES[0], "d_sae": 32, "k": 2, "n_tokens": 1600, "batch_size": 50}
         return train(source, out, **settings)[0]  # type: ignore[arg-type]
 
     whole = trained(tmp_path / "whole")
@@ -91,4 +93,4 @@ def test_training_live_goes_on_where_it_was_stopped(
     for name in ("sae_weights.safetensors", "log.jsonl"):
         assert (stopped / name).read_bytes() == (whole / name).read_bytes()
     card = DictionaryCard.of(open_dictionary(stopped))
-    assert card.corpus_hash == make_corpus().hash and card.model_hash is not None
+    assert card.corpus_hash == make_corpus(80).hash and card.model_hash is not None

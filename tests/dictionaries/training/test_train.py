@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -247,7 +248,8 @@ def test_a_finished_run_is_left_alone_and_another_recipe_refused(
     settings = {**SHORT, "k": 2}
     (path,) = train(store, tmp_path / "d", **settings)
     before = (path / "sae_weights.safetensors").stat()
-    assert train(store, tmp_path / "d", **settings) == [path]
+    copied = shutil.copytree(store.path, tmp_path / "a copy of the store")
+    assert train(copied, tmp_path / "d", **settings) == [path]
     assert (path / "sae_weights.safetensors").stat() == before
     with pytest.raises(Mismatch, match=r"settings.lr is 0.003 there and 0.001 here"):
         train(store, path, **{**settings, "lr": 1e-3})
