@@ -149,9 +149,9 @@ def test_a_skip_path_alone_learns_a_linear_map() -> None:
     with torch.no_grad():
         dict(sae.named_parameters())["b_enc"].fill_(-100.0)
         sae.b_dec.zero_()
-    step = TrainStep(sae, config(400, lr=3e-2, lr_end=3e-2, dead_feature_window=10**6))
-    losses = [step.step(batch("skip_transcoder", n)).losses["mse_loss"] for n in range(400)]
-    assert losses[-1] < 1e-3 * losses[0]
+    step = TrainStep(sae, config(200, lr=3e-2, lr_end=3e-2, dead_feature_window=10**6))
+    losses = [step.step(batch("skip_transcoder", n)).losses["mse_loss"] for n in range(200)]
+    assert losses[-1] < 1e-2 * losses[0]
 
 
 def test_a_decoder_s_bias_starts_where_it_is_told() -> None:
