@@ -119,7 +119,17 @@ def train(
         log_to=log_to,
         device=device,
         overwrite=overwrite,
-        command=_command(store or model, arch, names, n_tokens),
+        command=_command(
+            store or model,
+            ("--arch", [arch]),
+            ("--site", names[0]),
+            ("--site-out", names[1]),
+            ("--d-sae", _words(d_sae)),
+            ("--k", _words(k)),
+            ("--option", options or []),
+            ("--tokens", [n_tokens]),
+            ("--seed", [seed]),
+        ),
     )
     if current_ranks().rank == 0:
         _show(paths, json)
@@ -183,11 +193,10 @@ def _value(word: str) -> Any:
         return {"True": True, "False": False, "None": None}.get(word, word)
 
 
-def _command(
-    rows: Path | str | None, arch: str, names: tuple[list[str], list[str]], n_tokens: int
-) -> str:
-    words = [f"--site {name}" for name in names[0]] + [f"--site-out {name}" for name in names[1]]
-    return f"interp dictionary train {rows} --arch {arch} {' '.join(words)} --tokens {n_tokens}"
+def _command(rows: Path | str | None, *given: tuple[str, list[Any]]) -> str:
+    """The call without what decides nothing; the recipe beside the dictionary has every setting."""
+    words = [f"{option} {value}" for option, values in given for value in values]
+    return " ".join(["interp dictionary train", str(rows), *words])
 
 
 def _show_plan(plan: "TrainingPlan", json: bool) -> None:
