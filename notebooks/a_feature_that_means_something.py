@@ -67,7 +67,7 @@ dictionary = interp.open_dictionary(path)
 unseen = labelled_lines(strong, n=3_000, seed=2, model=base)
 held_out = interp.record(model, unseen, [SITE], folder / "unseen", max_tokens=15_000, batch_size=256)
 quality = interp.evaluate_dictionary(
-    dictionary, held_out, model=model, corpus=unseen, n_tokens=10_000, n_spliced=5_000
+    dictionary, held_out, model=model, corpus=unseen, n_spliced=5_000, predicted="last"
 )
 quality
 

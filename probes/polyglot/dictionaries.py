@@ -3,7 +3,8 @@
     python -m probes.polyglot.dictionaries --out DIR
 
 writes a dictionary for the residual stream and the MLP output of every layer, each with its
-evaluation beside it, and prints what they measure. The shipped ones were made by this command.
+evaluation on lines of another seed beside it, and prints what they measure. The shipped ones were
+made by this command.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from interp.capture.run import record
 from interp.capture.store import ActivationStore
 from interp.corpus.corpus import Corpus
 from interp.dictionaries.evaluation import DictionaryEvaluation, evaluate_dictionary
-from interp.dictionaries.files import open_dictionary
+from interp.dictionaries.files import open_dictionary, read_card, save_dictionary
 from interp.dictionaries.training.train import train
 from interp.models.load import load
 from interp.models.reference import BUNDLED
@@ -34,9 +35,11 @@ N_HELD_OUT = 20_000
 TRAIN_SEED, HELD_OUT_SEED = 101, 102
 D_SAE = 512
 K = 8
-N_TOKENS = 4_000_000
+N_TOKENS = 2_000_000
 BATCH_SIZE = 1024
 LR = 1e-3
+DEAD_FEATURE_WINDOW = 200
+"""Steps: half of the features have not fired by then, and are taken up by the auxiliary loss."""
 
 
 def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
@@ -45,9 +48,9 @@ def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
         raise BadInput(f"{out} exists: choose another --out")
     with tempfile.TemporaryDirectory() as place:
         seen = _store(Path(place) / "seen", N_LINES, TRAIN_SEED)
-        paths = train(
+        trained = train(
             seen,
-            out,
+            Path(place) / "trained",
             site=SITES,
             arch="batchtopk",
             d_sae=D_SAE,
@@ -56,18 +59,21 @@ def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
             batch_size=BATCH_SIZE,
             lr=LR,
             lr_decay_steps=N_TOKENS // BATCH_SIZE // 4,
+            dead_feature_window=DEAD_FEATURE_WINDOW,
             normalize="expected_average_only_in",
             command="python -m probes.polyglot.dictionaries",
         )
         unseen = _store(Path(place) / "unseen", N_HELD_OUT, HELD_OUT_SEED)
         corpus = _lines(N_HELD_OUT, HELD_OUT_SEED)
         model = load(BASE)
-        for path in paths:
+        for path in trained:
+            site = read_card(path).site or path.name
+            made = save_dictionary(open_dictionary(path), out / site, stored_as="float16")
             evaluation = evaluate_dictionary(
-                open_dictionary(path), unseen, model=model, corpus=corpus
+                open_dictionary(made), unseen, model=model, corpus=corpus, predicted="last"
             )
-            evaluation.save(path / "evaluation")
-            yield path.name, evaluation
+            evaluation.save(made / "evaluation")
+            yield made.name, evaluation
 
 
 def _lines(n: int, seed: int) -> Corpus:
