@@ -29,10 +29,6 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.run $@
 
-$(VENV)/.bench: $(VENV)/.dev
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,bench]'
-	@touch $@
-
 demo: $(VENV)/.run
 	$(BIN)/interp demo --out $(STUDY) --overwrite
 ifneq ($(OPEN),0)
@@ -53,8 +49,8 @@ check: $(VENV)/.dev
 browser:
 	@tests/browser/install.sh
 
-bench: $(VENV)/.bench
-	@for name in startup capture ability_stream merge transfer allo planted influence; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.dev
+	@for name in startup capture ability_stream merge transfer allo planted influence dictionary_training recovery feature_views; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(STUDY)
