@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.models.identity import root_of, tensor_digest
+from interp.models.identity import model_hash, root_of, tensor_digest
+from interp.models.load import reference_of, unedited
 
 _PIECE = 1 << 22
 
@@ -21,6 +22,13 @@ def weights_hash(model: TransformerBridge) -> str:
         tensors.setdefault((tensor.data_ptr(), tuple(tensor.shape)), (name, tensor))
     with ThreadPoolExecutor(max_workers=2) as pool:
         return root_of(dict(pool.map(_digest, tensors.values())))
+
+
+def in_memory_hash(model: TransformerBridge) -> str:
+    """The model hash as a capture records it: of the files where the weights are still theirs."""
+    reference = reference_of(model)
+    directory = reference.path if reference is not None and unedited(model) else None
+    return weights_hash(model) if directory is None else model_hash(directory)
 
 
 def _digest(named: tuple[str, Tensor]) -> tuple[str, str]:

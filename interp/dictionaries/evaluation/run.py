@@ -14,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.capture.forward import refuse_hooked
 from interp.capture.store import ActivationStore
-from interp.capture.weights import weights_hash
+from interp.capture.weights import in_memory_hash
 from interp.corpus.corpus import Corpus
 from interp.dictionaries.card import DictionaryCard, check_fits, site_in
 from interp.dictionaries.evaluation import assembly
@@ -39,8 +39,7 @@ from interp.dictionaries.evaluation.splicing import (
 from interp.dictionaries.evaluation.sums import ROWS, BySequence, SequenceSums, bootstrap
 from interp.dictionaries.files import open_dictionary
 from interp.dictionaries.matching import best_matches, directions
-from interp.models.identity import model_hash
-from interp.models.load import load, reference_of, unedited
+from interp.models.load import load, reference_of
 from interp.results.errors import BadInput, Mismatch
 from interp.results.intervals import Interval, mean_t, wilson
 from interp.results.progress import progress
@@ -121,14 +120,6 @@ def evaluate_dictionary(
         },
     )
     return run.finish(others or {}, provenance)
-
-
-def hash_of(bridge: TransformerBridge) -> str:
-    """The model's hash as a store's provenance has it: of its files, if it is as they are."""
-    reference = reference_of(bridge)
-    if reference is not None and reference.path is not None and unedited(bridge):
-        return model_hash(reference.path)
-    return weights_hash(bridge)
 
 
 class _Evaluation:
@@ -305,7 +296,7 @@ def _check_model(
 ) -> None:
     refuse_without_losses(bridge)
     refuse_hooked(bridge)
-    own, captured = hash_of(bridge), store.provenance.model_hash
+    own, captured = in_memory_hash(bridge), store.provenance.model_hash
     check_fits(card, model_hash=own, force=force)
     if captured is not None and captured != own and not force:
         raise Mismatch(

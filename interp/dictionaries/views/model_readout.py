@@ -5,10 +5,7 @@ from typing import Any
 
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.capture.weights import weights_hash
 from interp.dictionaries.views.decoder import Readout
-from interp.models.identity import model_hash
-from interp.models.load import reference_of, unedited
 from interp.results.errors import Unsupported
 
 _RESIDUAL = re.compile(
@@ -42,10 +39,3 @@ def readout_of(model: TransformerBridge, site: str) -> Readout:
         return Readout(None, to_logits)
     mlp: Any = model.blocks[int(neurons.group(1))].mlp
     return Readout(mlp.W_out.detach().float(), to_logits)
-
-
-def in_memory_hash(model: TransformerBridge) -> str:
-    """The model hash as a capture records it: of the files where the weights are still theirs."""
-    reference = reference_of(model)
-    directory = reference.path if reference is not None and unedited(model) else None
-    return weights_hash(model) if directory is None else model_hash(directory)

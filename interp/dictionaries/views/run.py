@@ -188,7 +188,8 @@ def _readout(
     site: str,
     force: bool,
 ) -> Readout:
-    from interp.dictionaries.views.model_readout import in_memory_hash, readout_of
+    from interp.capture.weights import in_memory_hash
+    from interp.dictionaries.views.model_readout import readout_of
     from interp.models.load import load
 
     bridge = load(model, device="cpu") if isinstance(model, str) else model

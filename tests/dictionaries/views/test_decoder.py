@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from interp.capture.weights import in_memory_hash
 from interp.dictionaries.views.decoder import Readout, logits, neighbours
-from interp.dictionaries.views.model_readout import in_memory_hash, readout_of
+from interp.dictionaries.views.model_readout import readout_of
 from interp.dictionaries.views.run import view_features
 from interp.models.load import load
 from interp.results.errors import Mismatch, Unsupported
