@@ -60,11 +60,11 @@ dictionary = interp.open_dictionary(path)
 
 # %% [markdown]
 # ## Is it a good dictionary?
-# On lines of another seed, beside what is as sparse and knows less: as many principal components,
-# random directions, the model's own axes.
+# On lines that ask what no line of the first store asks, beside what is as sparse and knows less: as
+# many principal components, random directions, the model's own axes.
 
 # %%
-unseen = labelled_lines(strong, n=3_000, seed=2, model=base)
+unseen = labelled_lines(strong, n=3_000, seed=2, model=base, held_out=True)
 held_out = interp.record(model, unseen, [SITE], folder / "unseen", max_tokens=15_000, batch_size=256)
 quality = interp.evaluate_dictionary(
     dictionary, held_out, model=model, corpus=unseen, n_spliced=5_000, predicted="last"
@@ -96,7 +96,8 @@ logit_bars(views.feature(feature))
 
 # %% [markdown]
 # ## Does it hold on other lines?
-# The feature was chosen as the best of 256 on one store. On the other it is asked once.
+# The feature was chosen as the best of 256 on one store. On the questions held out from it, it is
+# asked once.
 
 # %%
 again = interp.view_features(path, held_out, labels=["answer"])
@@ -107,8 +108,8 @@ assert kept.score > 3 * kept.null
 # %% [markdown]
 # ## Does the model use it?
 # Taken out at the tag, the feature should cost the answers that are seven and spare the others; a
-# feature that is as active and was not named should not. The change of the right answer's log
-# probability, with bootstrap intervals over lines.
+# feature that is as active and was not named should not. What changes is the log odds of the right
+# answer (its probability is near 1 and would hide most of it), with 95% intervals over lines.
 
 
 # %%

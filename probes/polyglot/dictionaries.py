@@ -3,7 +3,7 @@
     python -m probes.polyglot.dictionaries --out DIR
 
 writes a dictionary for the residual stream and the MLP output of every layer, each with its
-evaluation on lines of another seed beside it, and prints what they measure. The shipped ones were
+evaluation on held-out questions beside it, and prints what they measure. The shipped ones were
 made by this command.
 """
 
@@ -23,6 +23,7 @@ from interp.models.load import load
 from interp.models.reference import BUNDLED
 from interp.results.errors import BadInput
 from probes.polyglot.labelled import labelled_lines
+from probes.polyglot.languages import LINE_WORDS
 from probes.polyglot.mixtures import Mixture
 
 BASE = BUNDLED / "polyglot" / "base"
@@ -30,8 +31,9 @@ LINES = Mixture(languages=(0.2, 0.2, 0.2, 0.2, 0.2), code_mixing=0.3, ability=0.
 """All five languages alike, though the base has hardly seen two of them: abilities move there."""
 SITES = ("blocks.*.hook_resid_post", "blocks.*.hook_mlp_out")
 N_LINES = 60_000
+MAX_TOKENS = N_LINES * LINE_WORDS
 N_HELD_OUT = 20_000
-"""Lines of another seed: the evaluation sees none that a dictionary was trained on."""
+"""Lines that ask what no line of the training asks."""
 TRAIN_SEED, HELD_OUT_SEED = 101, 102
 D_SAE = 512
 K = 8
@@ -47,7 +49,7 @@ def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
     if out.exists():
         raise BadInput(f"{out} exists: choose another --out")
     with tempfile.TemporaryDirectory() as place:
-        seen = _store(Path(place) / "seen", N_LINES, TRAIN_SEED)
+        seen = _store(Path(place) / "seen", _lines(N_LINES, TRAIN_SEED, held_out=False))
         trained = train(
             seen,
             Path(place) / "trained",
@@ -63,8 +65,8 @@ def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
             normalize="expected_average_only_in",
             command="python -m probes.polyglot.dictionaries",
         )
-        unseen = _store(Path(place) / "unseen", N_HELD_OUT, HELD_OUT_SEED)
-        corpus = _lines(N_HELD_OUT, HELD_OUT_SEED)
+        corpus = _lines(N_HELD_OUT, HELD_OUT_SEED, held_out=True)
+        unseen = _store(Path(place) / "unseen", corpus)
         model = load(BASE)
         for path in trained:
             site = read_card(path).site or path.name
@@ -76,12 +78,12 @@ def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
             yield made.name, evaluation
 
 
-def _lines(n: int, seed: int) -> Corpus:
-    return labelled_lines(LINES, n=n, seed=seed, model=BASE)
+def _lines(n: int, seed: int, *, held_out: bool) -> Corpus:
+    return labelled_lines(LINES, n=n, seed=seed, model=BASE, held_out=held_out)
 
 
-def _store(path: Path, n: int, seed: int) -> ActivationStore:
-    return record(load(BASE), _lines(n, seed), SITES, path, max_tokens=5 * n, batch_size=256)
+def _store(path: Path, lines: Corpus) -> ActivationStore:
+    return record(load(BASE), lines, SITES, path, max_tokens=MAX_TOKENS, batch_size=256)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from interp.models.reference import BUNDLED
-from probes.polyglot.labelled import labelled_lines, line_labels
+from probes.polyglot.labelled import is_held_out, labelled_lines, line_labels, split_lines
 from probes.polyglot.languages import LANGUAGES, NUMBERS, OPERATIONS, WORDS
 from probes.polyglot.mixtures import Mixture, draw_lines
 
@@ -39,3 +39,17 @@ def test_a_labelled_corpus_holds_its_labels_beside_its_tokens() -> None:
     np.testing.assert_array_equal(
         batch.labels["number"], line_labels(np.asarray(batch.tokens))["number"]
     )
+
+
+def test_no_question_is_on_both_sides_and_an_eighth_is_held_out() -> None:
+    seen, unseen = (split_lines(MIXTURE, n=4_000, seed=5, held_out=side) for side in (False, True))
+    assert not is_held_out(seen).any()
+    assert is_held_out(unseen).all()
+
+    def questions(lines: np.ndarray) -> set[tuple[int, int, str]]:
+        words = [[WORDS[token] for token in line] for line in lines]
+        return {(read(x)[0], read(y)[0], operation) for x, y, operation, *_ in words}
+
+    assert not questions(seen) & questions(unseen)
+    share = is_held_out(draw_lines(MIXTURE, 20_000, np.random.default_rng(0))).mean()
+    assert 0.11 < share < 0.14
