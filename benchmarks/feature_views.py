@@ -1,7 +1,8 @@
 """Views of every feature in one pass: memory that does not grow with the rows, and its price.
 
 One million rows of width 256 under 16,384 features (a BatchTopK dictionary as saved: JumpReLU with
-one threshold, 32 active a row), with a second site of 1,024 neurons and a label of 4 values.
+one threshold, 32 active a row), with a second site of 1,024 neurons, a label of 4 values and logits
+over a vocabulary of 32,000 through a model of that width, loaded before the clock starts.
 `encoding alone` reads the same rows in the same batches and calls `sae.encode`. Both run in
 processes of their own, of which the anonymous memory is sampled.
 """
@@ -16,21 +17,26 @@ from typing import Any
 import numpy as np
 import torch
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.harness import Benchmark, PeakMemory, median_ratio
 from interp.capture.header import COLUMNS, StoreHeader
 from interp.capture.manifest import Ending, read_manifest, write_manifest
 from interp.capture.store import ActivationStore
 from interp.capture.writer import StoreWriter
+from interp.dictionaries.architectures import seeded
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.files import open_dictionary, save_dictionary
 from interp.dictionaries.views.run import batch_rows, view_features
+from interp.models.load import load
 from interp.results.atomic import atomic_directory
 from interp.results.provenance import Provenance
 
 D_IN, D_SAE, N_ACTIVE, N_NEURONS = 256, 16_384, 32, 1_024
 SITE, NEURONS = "blocks.0.hook_resid_post", "blocks.0.mlp.hook_post"
-LENGTH, SHARD_ROWS, D_VOCAB, N_LABELS = 128, 32_768, 5_000, 4
+LENGTH, SHARD_ROWS, N_TOKENS, N_LABELS = 128, 32_768, 5_000, 4
+D_VOCAB = 32_000
 SEED = 0
 
 
@@ -50,9 +56,11 @@ def main() -> None:
         rows=f"{arguments.rows:,} and {few:,}",
         dictionary=f"{D_IN} to {D_SAE:,}, {N_ACTIVE} active, batches of {batch_rows(D_SAE):,}",
         neurons=N_NEURONS,
+        vocabulary=f"{D_VOCAB:,}",
         threads=torch.get_num_threads(),
     )
     dictionary(cache)
+    model(cache)
     for rows in (few, arguments.rows):
         store(cache, rows)
     sides: dict[str, list[dict[str, float]]] = {"views": [], "encode": [], "few": []}
@@ -83,9 +91,10 @@ def _own_process(side: str, cache: Path, rows: int) -> dict[str, float]:
 
 def _side(side: str, cache: Path, rows: int) -> dict[str, float]:
     sae, opened = dictionary(cache), ActivationStore.open(store(cache, rows))
+    bridge = None if side == "encode" else load(model(cache), device="cpu")
     with PeakMemory() as memory:
         start = time.perf_counter()
-        said = encode(sae, opened) if side == "encode" else views(sae, opened)
+        said = encode(sae, opened) if bridge is None else views(sae, opened, bridge)
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak_mb": memory.peak_mb, "active_per_row": said}
 
@@ -103,9 +112,9 @@ def encode(sae: JumpReLUSAE, opened: ActivationStore) -> float:
     return active
 
 
-def views(sae: JumpReLUSAE, opened: ActivationStore) -> float:
+def views(sae: JumpReLUSAE, opened: ActivationStore, bridge: TransformerBridge) -> float:
     """Every view; returns active features a row."""
-    found = view_features(sae, opened, neurons=NEURONS)
+    found = view_features(sae, opened, model=bridge, neurons=NEURONS)
     return float(found.activity.n_active.sum()) / found.n_rows
 
 
@@ -124,6 +133,23 @@ def dictionary(cache: Path) -> Any:
         DictionaryCard(**facts).write_to(sae)
         save_dictionary(sae, path)
     return open_dictionary(path)
+
+
+def model(cache: Path) -> Path:
+    """A directory with a random model of one layer, of the dictionary's width."""
+    path = cache / "model"
+    if not path.exists():
+        config = LlamaConfig(
+            vocab_size=D_VOCAB,
+            hidden_size=D_IN,
+            intermediate_size=N_NEURONS,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            tie_word_embeddings=False,
+        )
+        with seeded(SEED), atomic_directory(path) as directory:
+            LlamaForCausalLM(config).save_pretrained(directory)
+    return path
 
 
 def _threshold(decoder: np.ndarray) -> float:
@@ -198,7 +224,7 @@ def _columns(start: int, stop: int) -> dict[str, np.ndarray]:
     rng, rows = np.random.default_rng([SEED, start, 1]), np.arange(start, stop)
     document = rows // (2 * LENGTH)
     columns = {
-        "token": rng.integers(0, D_VOCAB, stop - start),
+        "token": rng.integers(0, N_TOKENS, stop - start),
         "document": document,
         "sequence": rows // LENGTH,
         "position": rows % LENGTH,

@@ -131,13 +131,25 @@ def check_fits(
     """
     if store is not None:
         model_hash = model_hash or store.provenance.model_hash
-    if not force:
-        _check_model(card, model, model_hash)
-        _check_site(card, site)
+    unlike = misfits(card, model=model, model_hash=model_hash, site=site)
+    if unlike and not force:
+        raise Mismatch(f"{unlike[0]}: {_FORCE}")
     if width is not None:
         _check_width(card.d_in, width, "rows")
     if store is not None:
         _check_store(card, site, store)
+
+
+def misfits(
+    card: DictionaryCard,
+    *,
+    model: str | None = None,
+    model_hash: str | None = None,
+    site: str | None = None,
+) -> list[str]:
+    """What `force` lets pass in `check_fits`, each naming both sides; empty where all fits."""
+    return [said for said in (_model_misfit(card, model, model_hash), _site_misfit(card, site))
+            if said is not None]  # fmt: skip
 
 
 def same_site(one: str, other: str) -> bool:
@@ -156,21 +168,23 @@ def _inference_config(cfg: Any) -> dict[str, Any]:
     return cfg.to_dict()
 
 
-def _check_model(card: DictionaryCard, model: str | None, model_hash: str | None) -> None:
+def _model_misfit(card: DictionaryCard, model: str | None, model_hash: str | None) -> str | None:
     if card.model_hash is not None and model_hash is not None:
-        if card.model_hash != model_hash:
-            raise Mismatch(
-                f"the dictionary is of {card.model or 'a model'} with hash {card.model_hash[:12]}, "
-                f"this is {model or 'a model'} with hash {model_hash[:12]}: {_FORCE}"
-            )
-        return
-    if card.model is not None and model is not None and _plain(card.model) != _plain(model):
-        raise Mismatch(f"the dictionary is of {card.model}, this is {model}: {_FORCE}")
+        if card.model_hash == model_hash:
+            return None
+        return (
+            f"the dictionary is of {card.model or 'a model'} with hash {card.model_hash[:12]}, "
+            f"this is {model or 'a model'} with hash {model_hash[:12]}"
+        )
+    if card.model is None or model is None or _plain(card.model) == _plain(model):
+        return None
+    return f"the dictionary is of {card.model}, this is {model}"
 
 
-def _check_site(card: DictionaryCard, site: str | None) -> None:
-    if card.site is not None and site is not None and not same_site(card.site, site):
-        raise Mismatch(f"the dictionary is of {card.site}, this is {site}: {_FORCE}")
+def _site_misfit(card: DictionaryCard, site: str | None) -> str | None:
+    if card.site is None or site is None or same_site(card.site, site):
+        return None
+    return f"the dictionary is of {card.site}, this is {site}"
 
 
 def _check_store(card: DictionaryCard, site: str | None, store: ActivationStore) -> None:
@@ -180,8 +194,7 @@ def _check_store(card: DictionaryCard, site: str | None, store: ActivationStore)
         held = site_in(store, wanted)
         if held is None:
             raise Mismatch(
-                f"the dictionary is of {wanted}, {store.path} holds {', '.join(store.sites)}: "
-                "capture that site"
+                f"{store.path} holds {', '.join(store.sites)}, not {wanted}: capture that site"
             )
         _check_width(width, prod(store.shape(held)), f"{held} of {store.path}")
 

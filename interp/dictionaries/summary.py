@@ -7,6 +7,7 @@ from sae_lens import SAE
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.evaluation.evaluation import DictionaryEvaluation
 from interp.dictionaries.files import directory_of, open_dictionary
+from interp.dictionaries.weights_hash import weights_sha256
 from interp.results.escape import visible
 
 EVALUATION = "evaluation"
@@ -31,6 +32,7 @@ def summary(ref: str, *, sae_id: str | None = None) -> dict[str, Any]:
         "load_model_with": metadata.model_from_pretrained_kwargs or {},
         "provenance": None if provenance is None else provenance.to_json(),
         "evaluation": None if found is None else found.to_json(),
+        "evaluation_of_these_weights": None if found is None else _of_these_weights(found, sae),
     }
 
 
@@ -50,7 +52,7 @@ def describe(ref: str, *, sae_id: str | None = None) -> str:
         _place(facts),
         _origin(facts),
         *_ways(facts),
-        *_measured(evaluation_of(ref)),
+        *_measured(evaluation_of(ref), facts["evaluation_of_these_weights"]),
     ]
     return "\n".join(visible(line, limit=2000) for line in lines)
 
@@ -107,8 +109,17 @@ def _ways(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _measured(found: DictionaryEvaluation | None) -> list[str]:
+def _of_these_weights(found: DictionaryEvaluation, sae: SAE[Any]) -> bool | None:
+    """Whether an evaluation is of the weights beside it; None where it does not say."""
+    measured = found.dictionary.get("weights_sha256")
+    return None if measured is None else measured == weights_sha256(sae)
+
+
+def _measured(found: DictionaryEvaluation | None, of_these: bool | None) -> list[str]:
     if found is None:
         return ["no evaluation beside it: `interp dictionary evaluate` makes one"]
     rows = [f"  {title}: {cell} (n {n})" for title, n, cell, *_ in found.table()[1] if cell != "-"]
-    return [f"evaluation over {found.n_rows:,} rows (95% intervals):", *rows]
+    lines = [f"evaluation over {found.n_rows:,} rows (95% intervals):", *rows]
+    if of_these is None:
+        return [*lines, "  of which weights it is, it does not say"]
+    return lines if of_these else ["the evaluation beside it is of other weights:", *lines]

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 _Z95 = 1.959963984540054
@@ -32,15 +32,20 @@ def wilson(successes: int, n: int) -> Interval:
     """
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}: expected 0 <= successes <= n")
+    low, high = wilson_bounds(np.array([successes]), n)[0]
+    return Interval(successes / n if n else float("nan"), float(low), float(high))
+
+
+def wilson_bounds(successes: Int[np.ndarray, " items"], n: int) -> Float[np.ndarray, "items 2"]:
+    """Both ends of `wilson`'s interval for many counts out of the same n."""
     if n == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
+        return np.full((len(successes), 2), np.nan)
     share, z2 = successes / n, _Z95**2
     centre = share + z2 / (2 * n)
     half = _Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    scale = 1 + z2 / n
-    low = 0.0 if successes == 0 else float((centre - half) / scale)
-    high = 1.0 if successes == n else float((centre + half) / scale)
-    return Interval(share, low, high)
+    ends = np.stack([centre - half, centre + half], axis=1) / (1 + z2 / n)
+    ends[successes == 0, 0], ends[successes == n, 1] = 0.0, 1.0
+    return ends
 
 
 def mean_t(values: Float[np.ndarray, " n"]) -> Interval:

@@ -16,7 +16,7 @@ from interp.dictionaries.files import save_dictionary
 from interp.models.load import load
 from tests.dictionaries.making import drawn
 
-SITE = "blocks.1.hook_resid_post"
+SITE, OTHER = "blocks.1.hook_resid_post", "blocks.0.hook_resid_post"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,9 @@ def place(model_directory, tmp_path_factory) -> Path:
     model = model_directory("llama")
     corpus = open_corpus(root / "text.txt", model, length=10, packing="document")
     record(load(model, device="cpu"), corpus, [SITE], root / "store", max_tokens=1000)
+    record(load(model, device="cpu"), corpus, [SITE, OTHER], root / "two", max_tokens=300)
+    nameless = drawn(StandardSAE(StandardSAEConfig(d_in=32, d_sae=48)), 2)
+    save_dictionary(nameless, root / "nameless")
     for seed in range(2):
         sae = drawn(StandardSAE(StandardSAEConfig(d_in=32, d_sae=48)), seed)
         sae.cfg.metadata.hook_name = SITE
@@ -85,12 +88,24 @@ def test_json_is_one_object_with_n_and_interval_in_every_cell(place, run: Run) -
     assert cell["interval"][0] < cell["value"] < cell["interval"][1]
 
 
+def test_a_dictionary_without_a_site_is_read_at_the_site_that_is_named(place, run: Run) -> None:
+    words = (place / "nameless", "--store", place / "two", "--baselines", "none")
+    code, _, error = run(*words, "--out", place / "which")
+    assert code == 2
+    assert "--site" in error
+    assert run(*words, "--out", place / "named", "--site", OTHER)[0] == 0
+    settings = DictionaryEvaluation.load(place / "named").provenance.settings
+    assert settings["sites"] == [OTHER, OTHER]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--baselines", "ica"], "no baseline 'ica'"),
         (["--text", "text.txt", "--packing", "tight"], "pack or document"),
-        (["--model", "polyglot"], "give both, or neither"),
+        (["--model", "polyglot"], "--model needs --text"),
+        (["--text", "text.txt"], "--text needs --model"),
+        (["--site", "blocks.0.hook_mlp_out"], "pass --force"),
     ],
 )
 def test_bad_input_is_one_line_and_two(place, run: Run, words: list[str], message: str) -> None:

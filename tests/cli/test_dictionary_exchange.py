@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from interp.cli.app import app
 from interp.dictionaries.evaluation.evaluation import ContestantRow, DictionaryEvaluation
+from interp.dictionaries.files import open_dictionary
+from interp.dictionaries.weights_hash import weights_sha256
 from interp.results.errors import BadInput, Unsupported
 from interp.results.provenance import Provenance
 
@@ -88,9 +91,23 @@ def test_an_evaluation_beside_the_weights_is_shown_with_n_and_interval(tmp_path:
     assert cell == {"value": 0.75, "interval": [0.7, 0.8], "n": 500}
 
 
-def small_evaluation() -> DictionaryEvaluation:
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [("these", None), ("others", "is of other weights"), ("unknown", "it does not say")],
+)
+def test_an_evaluation_of_other_weights_is_told(of: str, said: str | None, tmp_path: Path) -> None:
+    invoke("import", BATCH, "--out", tmp_path / "here")
+    own = weights_sha256(open_dictionary(tmp_path / "here"))
+    measured = {"these": {"weights_sha256": own}, "others": {"weights_sha256": "0" * 64}}
+    small_evaluation(measured.get(of)).save(tmp_path / "here" / "evaluation")
+    shown = invoke("info", tmp_path / "here")
+    told = [text for text in ("is of other weights", "it does not say") if text in shown]
+    assert told == ([] if said is None else [said])
+
+
+def small_evaluation(dictionary: dict[str, str] | None = None) -> DictionaryEvaluation:
     return DictionaryEvaluation(
-        dictionary={},
+        dictionary=dictionary or {},
         contestants=(ContestantRow(key="dictionary", title="dictionary", note=""),),
         measures=("explained_variance",),
         value=np.array([[0.75]]),

@@ -1,4 +1,6 @@
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +61,35 @@ def test_options_reach_sae_lens(run: Run, store: Path, tmp_path: Path) -> None:
     assert recipe["options"]["l1_coefficient"] == 0.5
 
 
+def test_the_command_it_names_next_evaluates_the_dictionary(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = planted_store(Path("my store")).path
+    code, out, err = run(*command(store, Path("d"), "--site", READ, "--d-sae", 16, "--k", 2))
+    assert code == 0, err
+    _, _, named = out.splitlines()[-1].partition("next: interp ")
+    code, _, err = run(*shlex.split(named))
+    assert code == 0, err
+    assert Path("d/evaluation").is_dir()
+
+
+def test_a_run_too_short_for_its_threshold_is_told_of_at_both_ends(
+    run: Run, store: Path, tmp_path: Path
+) -> None:
+    asked = ["--site", READ, "--d-sae", 16, "--k", 2]
+    code, out, err = run(*command(store, tmp_path / "d", *asked))
+    assert code == 0
+    note = "note: the saved threshold starts at 0 and goes 18% of its way in 20 steps"
+    assert note in out and note in err
+    assert re.search(r"l0 2\.0 \(\d+\.\d as saved\)", out)
+    code, out, err = run(
+        *command(store, tmp_path / "e", *asked, "--option", "topk_threshold_lr=0.2")
+    )
+    assert code == 0
+    assert "note:" not in out + err
+
+
 def test_a_transcoder_from_the_command_line(run: Run, store: Path, tmp_path: Path) -> None:
     kind = ["--arch", "skip_transcoder", "--site", READ, "--site-out", WRITTEN, "--k", 2]
     code, _, err = run(*command(store, tmp_path / "t", "--d-sae", 16, *kind))
@@ -89,6 +120,15 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
         (["--site", READ, "--k", "many"], "--k 'many' is no number"),
         (["--site", READ, "--option", "k"], "write NAME=VALUE"),
         (["--site", READ, "--option", "kk=3"], "no option of batchtopk is called 'kk'"),
+        (["--site", READ, "--option", "k=abc"], "option k is 'abc': expected a finite number"),
+        (
+            ["--site", READ, "--option", "apply_b_dec_to_input=maybe"],
+            "option apply_b_dec_to_input is 'maybe': expected true or false",
+        ),
+        (
+            ["--site", READ, "--arch", "standard", "--option", "l1_coefficient=abc"],
+            "option l1_coefficient is 'abc'",
+        ),
         (["--site", READ, "--model", "polyglot"], "give the rows once"),
         (["--site", READ, "--log-to", "paper"], "no log-to 'paper'"),
     ],
@@ -99,4 +139,4 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     code, _, err = run(*command(store, tmp_path / "d", "--d-sae", 16, *more))
     assert code == 2
     assert message in err and err.count("\n") == 1
-    assert not (tmp_path / "d").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]

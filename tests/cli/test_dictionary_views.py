@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from interp.cli.app import app
 from interp.dictionaries.files import save_dictionary
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, Incomplete
 from tests.dictionaries.views.planted import NEURONS, planted_dictionary, planted_store
 
 
@@ -28,6 +28,8 @@ def place(tmp_path_factory):
         "--out", path / "views",
     )  # fmt: skip
     assert "24 features of blocks.0.hook_resid_post over 1,500 rows" in said
+    even, language = (next(x for x in said.splitlines() if n in x) for n in ("even:", "language:"))
+    assert "rows count as independent" in even and "independent" not in language
     assert "weight was left out" in said and "no logits: pass --model" in said
     return path
 
@@ -70,6 +72,9 @@ def test_show_prints_one_feature_with_its_checked_description(place):
     assert content["neuron_null"] is None or content["neuron_null"] > 0
 
 
-def test_an_endpoint_needs_all_three_of_its_options(place):
-    with pytest.raises(BadInput, match="all three"):
-        invoke("show", place / "views", 3, "--endpoint", "http://127.0.0.1:9/v1")
+def test_an_endpoint_needs_the_name_of_a_model_and_no_key(place):
+    words = ["show", place / "views", 3, "--endpoint", "http://127.0.0.1:9/v1"]
+    with pytest.raises(BadInput, match="--endpoint-model"):
+        invoke(*words)
+    with pytest.raises(Incomplete, match="cannot be reached"):
+        invoke(*words, "--endpoint-model", "m")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from interp.results.intervals import Interval, mean_t, paired_bootstrap, wilson
+from interp.results.intervals import Interval, mean_t, paired_bootstrap, wilson, wilson_bounds
 
 
 def test_wilson_of_none_and_of_all_twenty_is_as_published() -> None:
@@ -19,6 +19,14 @@ def test_wilson_agrees_with_scipy(n: int, data: st.DataObject) -> None:
     ours = wilson(successes, n)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
     assert ours.low <= ours.value <= ours.high
+
+
+def test_wilson_bounds_of_many_counts_are_scipys() -> None:
+    found = wilson_bounds(np.arange(13), 12 + 1)
+    for successes, ends in enumerate(found):
+        theirs = stats.binomtest(successes, 13).proportion_ci(method="wilson")
+        assert tuple(ends) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert np.isnan(wilson_bounds(np.zeros(2, int), 0)).all()
 
 
 def test_wilson_of_nothing_is_undefined() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.ability.options import Base, say
-from interp.cli.options import Device, Json, Out, Overwrite, print_json
+from interp.cli.ability.options import Base
+from interp.cli.options import Device, Json, Out, Overwrite, print_json, say
 from interp.results.errors import BadInput
 
 if TYPE_CHECKING:

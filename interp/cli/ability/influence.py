@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.ability.options import Base, Batch, Examples, Rate, Warmup, say
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
+from interp.cli.ability.options import Base, Batch, Examples, Rate, Warmup
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 
 if TYPE_CHECKING:

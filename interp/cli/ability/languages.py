@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interp.cli.ability.options import Base, say
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
+from interp.cli.ability.options import Base
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import atomic_directory, check_out
 from interp.results.errors import BadInput
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from interp.results.escape import visible
-
 
 class PresetName(StrEnum):
     """maet: beta 0.25, k2 0.8. plain: two-vector addition, beta 0, k2 1, no mask."""
@@ -47,12 +45,6 @@ WrittenFormat = Annotated[
 SkipEmbeddings = Annotated[
     bool, typer.Option("--skip-embeddings", help="Leave tables of tokens as in the base.")
 ]
-
-
-def say(text: str) -> None:
-    """Print lines that hold names from files, which must not steer the terminal."""
-    for line in text.split("\n"):
-        print(visible(line, limit=len(line)))
 
 
 def p_text(log_p: float) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.ability.options import p_text, say
-from interp.cli.options import Json, Overwrite, print_json
+from interp.cli.ability.options import p_text
+from interp.cli.options import Json, Overwrite, print_json, say
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 

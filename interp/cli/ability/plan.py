@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interp.cli.ability.options import say
-from interp.cli.options import Json, print_json
+from interp.cli.options import Json, print_json, say
 
 if TYPE_CHECKING:
     from interp.abilities.planning.plan import Plan

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from interp.cli.ability.options import say
-from interp.cli.options import Device, Json, Out, Overwrite, print_json
+from interp.cli.options import Device, Json, Out, Overwrite, print_json, say
 
 
 class Rule(StrEnum):

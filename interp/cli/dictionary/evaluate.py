@@ -27,6 +27,9 @@ def evaluate(
     sae_id: Annotated[
         str | None, typer.Option("--sae-id", help="Which of a release's dictionaries.")
     ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="Site to read; the dictionary's own.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The model captured: adds the loss recovered.")
     ] = None,
@@ -76,10 +79,12 @@ def evaluate(
     from interp.dictionaries.files import open_dictionary
 
     check_out(out, replace=overwrite)
+    _check_text(text, model, packing)
     rows = ActivationStore.open(store)
     found = evaluate_dictionary(
         open_dictionary(dictionary, sae_id=sae_id, device=device),
         rows,
+        site=site,
         model=None if model is None else _model(model, device),
         corpus=_corpus(text, model, length or rows.header.length, packing),
         n_tokens=tokens,
@@ -100,6 +105,15 @@ def evaluate(
         print(f"\nwritten to {out}")
 
 
+def _check_text(text: str | None, model: str | None, packing: str) -> None:
+    if packing not in ("pack", "document"):
+        raise BadInput(f"--packing {packing}: pack or document")
+    if model is None and text is not None:
+        raise BadInput("--text needs --model: give the model that was captured, to run on the text")
+    if text is None and model is not None:
+        raise BadInput("--model needs --text: give a text to run the model on")
+
+
 def _model(model: str, device: str) -> Any:
     from interp.models.load import load
 
@@ -109,8 +123,6 @@ def _model(model: str, device: str) -> Any:
 def _corpus(text: str | None, model: str | None, length: int, packing: str) -> Any:
     from interp.corpus.sources import open_corpus
 
-    if packing not in ("pack", "document"):
-        raise BadInput(f"--packing {packing}: pack or document")
     if text is None:
         return None
     return open_corpus(text, model, length=length, packing=packing)

@@ -9,6 +9,8 @@ from interp.cli.options import Json, print_json
 from interp.results.escape import visible
 
 if TYPE_CHECKING:
+    from sae_lens.saes.sae import SAE
+
     from interp.dictionaries.views.search import FeatureHit
 
 
@@ -20,6 +22,9 @@ def search(
     label: Annotated[str | None, typer.Option("--label", help="COLUMN=VALUE.")] = None,
     like: Annotated[
         str | None, typer.Option("--like", help="DICT:FEATURE, in this dictionary or another.")
+    ] = None,
+    sae_id: Annotated[
+        str | None, typer.Option("--sae-id", help="Dictionary of --like within a release.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", help="How many to show.")] = 20,
     json: Json = False,
@@ -35,7 +40,7 @@ def search(
         FeatureViews.load(views),
         token=token,
         label=None if label is None else _label(label),
-        like=None if like is None else _like(like),
+        like=None if like is None else _like(like, sae_id),
         n=limit,
     )
     if json:
@@ -54,13 +59,14 @@ def _label(text: str) -> tuple[str, int]:
     return column, int(value)
 
 
-def _like(text: str) -> tuple[str, int]:
+def _like(text: str, sae_id: str | None) -> "tuple[SAE[Any], int]":
+    from interp.dictionaries.files import open_dictionary
     from interp.results.errors import BadInput
 
     dictionary, _, feature = text.rpartition(":")
     if not dictionary or not feature.isdecimal():
         raise BadInput(f"--like {text!r}: expected DICT:FEATURE, like sae:17")
-    return dictionary, int(feature)
+    return open_dictionary(dictionary, sae_id=sae_id), int(feature)
 
 
 def _to_json(hit: "FeatureHit") -> dict[str, Any]:

@@ -28,7 +28,7 @@ def show(
     ] = None,
     key_variable: Annotated[
         str | None,
-        typer.Option("--key-variable", help="Environment variable that holds the key."),
+        typer.Option("--key-variable", help="Environment variable with the key, if it needs one."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -57,8 +57,8 @@ def _asked(
     from interp.dictionaries.views.describers.endpoint import endpoint_describer
     from interp.results.errors import BadInput
 
-    if model is None or key_variable is None:
-        raise BadInput("--endpoint needs --endpoint-model and --key-variable: give all three")
+    if model is None:
+        raise BadInput("--endpoint needs --endpoint-model: name the model to ask there")
     return endpoint_describer(base_url=endpoint, model=model, key_variable=key_variable).describe(
         view
     )
@@ -126,7 +126,8 @@ def _context(context: "ContextView") -> "Text":
 
     line = Text(f"  {context.activation:8.3g}  ")
     for index, token in enumerate(context.tokens):
-        fires = context.along[index] > 0
+        line.append(context.between if index else "")
+        fires = abs(context.along[index]) > 0
         style = "reverse" if index == context.marked else "bold" if fires else ""
         shown = visible(token, limit=40)
         line.append(f"«{shown}»" if index == context.marked else shown, style=style)
@@ -158,7 +159,7 @@ def _company(view: "FeatureView") -> "list[Text]":
         found = (
             f"average precision {detection.average_precision.value:.3f}, base rate "
             f"{detection.base_rate:.3f}, in {detection.fired:,} of {detection.n:,} "
-            f"{detection.unit}, q {detection.q_value:.2g}"
+            f"{detection.unit} ({detection.expected:,.1f} by chance), q {detection.q_value:.2g}"
         )
         lines.append((f"{visible(detection.column)} = {detection.value}", found, ""))
     return [

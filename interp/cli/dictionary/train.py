@@ -1,6 +1,7 @@
 """`interp dictionary train`: sparse dictionaries from a store, or live from a model and a text."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,6 +82,7 @@ def train(
     """
     from interp.capture.distributed import current_ranks
     from interp.dictionaries.training.plan import plan_training, training_settings
+    from interp.dictionaries.training.settling import unsettled
     from interp.dictionaries.training.train import execute
 
     settings = training_settings(
@@ -132,7 +134,7 @@ def train(
         ),
     )
     if current_ranks().rank == 0:
-        _show(paths, json)
+        _show(paths, json, store=store, note=unsettled(plan.recipes))
 
 
 def _rows(store: Path | None, model: str | None, text: str | None, **live: Any) -> Any:
@@ -210,7 +212,7 @@ def _show_plan(plan: "TrainingPlan", json: bool) -> None:
         print(f"  {recipe.name}: {recipe.d_in} to {recipe.d_sae} to {recipe.d_out}")
 
 
-def _show(paths: list[Path], json: bool) -> None:
+def _show(paths: list[Path], json: bool, *, store: Path | None, note: str | None) -> None:
     from interp.dictionaries.training.log import last_line
 
     found = [{"path": str(path), **last_line(path)} for path in paths]
@@ -218,8 +220,18 @@ def _show(paths: list[Path], json: bool) -> None:
         print_json({"dictionaries": found})
         return
     for said in found:
+        saved = f" ({said['l0_saved']:.1f} as saved)" if "l0_saved" in said else ""
         print(
-            f"{said['path']}: l0 {said['l0']:.1f}, explained variance "
+            f"{said['path']}: l0 {said['l0']:.1f}{saved}, explained variance "
             f"{said['explained_variance'] or float('nan'):.3f}, {said['n_dead']} dead"
         )
-    print(f"next: interp dictionary evaluate {paths[0]}")
+    if note is not None:
+        print(note)
+    print(f"next: {_evaluation(paths[0], store)}")
+
+
+def _evaluation(dictionary: Path, store: Path | None) -> str:
+    """The command that evaluates it; trained live, a store is still to be recorded."""
+    place = "STORE" if store is None else quote(str(store))
+    out = quote(str(dictionary / "evaluation"))
+    return f"interp dictionary evaluate {quote(str(dictionary))} --store {place} --out {out}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.options import Json, Out, Overwrite, Seed, print_json
+from interp.cli.options import Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 
 if TYPE_CHECKING:
@@ -52,15 +52,13 @@ def views(
 
     Example: interp dictionary views sae --store store --model polyglot --out views
     """
-    from interp.dictionaries.files import open_dictionary
     from interp.dictionaries.views.run import view_features
 
     check_out(out, replace=overwrite)
-    # A dictionary in a directory is opened by name, so that the views know where it lies.
-    chosen = dictionary if sae_id is None else open_dictionary(dictionary, sae_id=sae_id)
     found = view_features(
-        chosen,
+        dictionary,
         store,
+        sae_id=sae_id,
         model=model,
         site=site,
         neurons=neurons,
@@ -75,8 +73,6 @@ def views(
     if json:
         print_json({"path": str(out), **_summary(found)})
         return
-    from interp.cli.ability.options import say
-
     say(f"{out}: {_text(found)}")
 
 
@@ -84,6 +80,8 @@ def _summary(found: "FeatureViews") -> dict[str, Any]:
     n_active = found.activity.n_active
     return {
         "dictionary": found.dictionary,
+        "sae_id": found.sae_id,
+        "weights_sha256": found.weights_sha256,
         "site": found.site,
         "n_rows": found.n_rows,
         "d_sae": found.d_sae,
@@ -93,6 +91,7 @@ def _summary(found: "FeatureViews") -> dict[str, Any]:
         "neurons": None if found.neurons is None else found.neurons.site,
         "logits": found.logits is not None,
         "labels": {label.column: _above(label) for label in found.labels},
+        "label_units": {label.column: label.unit for label in found.labels},
         "labels_left_out": found.labels_left_out,
     }
 
@@ -110,7 +109,10 @@ def _text(found: "FeatureViews") -> str:
         f"  {summary['active_per_row']:.1f} fire on a row; {summary['n_silent']:,} never fire",
     ]
     for column, above in summary["labels"].items():
-        lines.append(f"  {column}: {above:,} features tell a value of it above chance (FDR 0.05)")
+        note = "; rows count as independent" if summary["label_units"][column] == "rows" else ""
+        lines.append(
+            f"  {column}: {above:,} features tell a value of it above chance (FDR 0.05{note})"
+        )
     for column, why in found.labels_left_out.items():
         lines.append(f"  {column} was left out: it {why}")
     if found.logits is None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -11,10 +9,8 @@ from jaxtyping import Float
 from sae_lens.saes.sae import TrainingSAE
 from torch import Tensor
 
+from interp.dictionaries.architectures.options import fitted_options, unknown
 from interp.results.errors import BadInput
-
-_SET_BY_ARGUMENTS = ("d_in", "d_out", "d_sae", "device", "metadata")
-_NESTED_SHARES = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1)
 
 
 @contextmanager
@@ -42,15 +38,15 @@ def make(
     `normalize_activations`, ...). `b_dec` is where the decoder's bias starts, usually the mean of
     what is reconstructed; zero without it. Weights are drawn on the CPU: a seed means the same
     dictionary on every device. Matryoshka widths default to 1/32, 3/32, 7/32, 15/32 and all of
-    d_sae, near the shares of arXiv 2503.17547.
+    d_sae, near the shares of arXiv 2503.17547; d_sae is added to widths that end below it.
     """
     from interp.dictionaries.architectures import architectures
 
     known = architectures()
     if name not in known:
-        raise BadInput(_unknown("architecture", name, sorted(known)))
+        raise BadInput(unknown("architecture", name, sorted(known)))
     architecture = known[name]
-    settings = {"d_in": d_in, "d_sae": d_sae, **_checked(architecture, d_sae, options)}
+    settings = {"d_in": d_in, "d_sae": d_sae, **fitted_options(architecture, d_sae, options)}
     if architecture.reads_two_sites:
         settings["d_out"] = d_in if d_out is None else d_out
     elif d_out not in (None, d_in):
@@ -77,36 +73,3 @@ def _start_bias(sae: TrainingSAE[Any], b_dec: Tensor) -> None:
         )
     with torch.no_grad():
         sae.b_dec.copy_(b_dec)
-
-
-def _checked(architecture: Any, d_sae: int, options: dict[str, Any]) -> dict[str, Any]:
-    """The options with this architecture's defaults, or a complaint about one of them."""
-    config_class = architecture.config_class
-    known = sorted({f.name for f in fields(config_class)} - set(_SET_BY_ARGUMENTS))
-    for name in options:
-        if name not in known:
-            raise BadInput(_unknown(f"option of {architecture.name}", name, known))
-    options = dict(options)
-    if "k" in known:
-        # By its annotation: a batch's k is a float whose default is written 100.
-        whole = next(f.type for f in fields(config_class) if f.name == "k") in (int, "int")
-        options["k"] = _checked_k(options.get("k", min(32, d_sae)), d_sae, whole=whole)
-    if "matryoshka_widths" in known and not options.get("matryoshka_widths"):
-        widths = {max(1, round(share * d_sae)) for share in _NESTED_SHARES}
-        options["matryoshka_widths"] = sorted(widths)
-    if architecture.name == "matching_pursuit":
-        options.setdefault("decoder_init_norm", 1.0)
-    return options
-
-
-def _checked_k(k: float | int, d_sae: int, *, whole: bool) -> float | int:
-    if not 0 < k <= d_sae:
-        raise BadInput(f"k is {k}, expected more than 0 and at most d_sae = {d_sae}.")
-    if whole and k != int(k):
-        raise BadInput(f"k is {k}, expected a whole number: only batch selections take a fraction.")
-    return int(k) if whole else float(k)
-
-
-def _unknown(what: str, name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=3) or known
-    return f"no {what} is called {name!r}: the nearest are {', '.join(near)}."

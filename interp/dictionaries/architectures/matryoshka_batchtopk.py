@@ -32,7 +32,7 @@ class SparseMatryoshka(MatryoshkaBatchTopKTrainingSAE):
     @override
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         x, widths = step_input.sae_in, self.cfg.matryoshka_widths
-        if self.cfg.use_matryoshka_aux_loss or not goes_sparse(self, x):
+        if not goes_sparse(self, x):
             return super().training_forward_pass(step_input)
         made = reconstruct(
             self,

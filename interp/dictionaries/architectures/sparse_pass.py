@@ -1,16 +1,19 @@
 """The losses of the TopK kinds through the sparse arithmetic, as sae-lens has them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from sae_lens.saes.sae import TrainStepOutput
+from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE
+from sae_lens.saes.sae import TrainingSAE, TrainStepOutput
 from sae_lens.saes.topk_sae import TopKTrainingSAE
 from torch import Tensor
 
 from interp.dictionaries.sparse.decoder import Bags, Decode
 from interp.dictionaries.sparse.encoder import Dead, EncoderGradient, Found, find
+from interp.dictionaries.sparse.ranks import ONE_PROCESS, Ranks
 from interp.dictionaries.sparse.selection import Selector
+from interp.results.errors import Unsupported
 
 _IN_PLACE_NORMALIZATIONS = ("constant_norm_rescale", "layer_norm")
 """Applied to each row inside the dictionary; the others are folded into its weights."""
@@ -20,16 +23,50 @@ def goes_sparse(sae: TopKTrainingSAE, x: Tensor) -> bool:
     """Whether the sparse pass covers this step; sae-lens's own dense pass takes the rest.
 
     It leaves out hooks (which may look at dense activations), normalisation inside the dictionary,
-    half precision and autocast, and inputs of other than two axes.
+    half precision and autocast, and inputs of other than two axes. Raises Unsupported where several
+    processes would have to share a dense selection.
     """
-    hooked = any(hook.fwd_hooks or hook.bwd_hooks for hook in sae.hook_dict.values())
-    return (
-        x.ndim == 2
-        and not hooked
-        and sae.dtype in (torch.float32, torch.float64)
-        and sae.cfg.normalize_activations not in _IN_PLACE_NORMALIZATIONS
-        and not torch.is_autocast_enabled(x.device.type)
-    )
+    reason = _why_dense(sae)
+    if reason is None and torch.is_autocast_enabled(x.device.type):
+        reason = "autocast"
+    if reason is None and x.ndim != 2:
+        reason = f"a batch of {x.ndim} axes"
+    if reason is not None:
+        _refuse_several(sae, reason, getattr(sae, "ranks", ONE_PROCESS))
+    return reason is None
+
+
+def refuse_local_selection(sae: TrainingSAE[Any], ranks: Ranks) -> None:
+    """Unsupported where `sae` would choose over each process's rows alone.
+
+    sae-lens's dense BatchTopK knows only the rows of its own process, and so would its threshold.
+    """
+    if not isinstance(sae, BatchTopKTrainingSAE):
+        return
+    reason = _why_dense(sae) if hasattr(sae, "ranks") else "the dense pass of its class"
+    if reason is not None:
+        _refuse_several(sae, reason, ranks)
+
+
+def _why_dense(sae: TopKTrainingSAE) -> str | None:
+    """The option of a dictionary that the sparse pass leaves out; None where there is none."""
+    if any(hook.fwd_hooks or hook.bwd_hooks for hook in sae.hook_dict.values()):
+        return "a hook on the dictionary"
+    if sae.dtype not in (torch.float32, torch.float64):
+        return f"dtype={sae.cfg.dtype}"
+    if sae.cfg.normalize_activations in _IN_PLACE_NORMALIZATIONS:
+        return f"normalize_activations={sae.cfg.normalize_activations}"
+    if getattr(sae.cfg, "use_matryoshka_aux_loss", False):
+        return "use_matryoshka_aux_loss=true"
+    return None
+
+
+def _refuse_several(sae: TopKTrainingSAE, reason: str, ranks: Ranks) -> None:
+    if ranks.n_rows_global(1) > 1:
+        raise Unsupported(
+            f"{sae.cfg.architecture()} with {reason} would choose on each process's rows alone: "
+            "train it with one process, or without that"
+        )
 
 
 class Reconstructed(NamedTuple):

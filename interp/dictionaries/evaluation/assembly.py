@@ -43,11 +43,12 @@ def mean_over_features(values: Float[np.ndarray, " d_sae"]) -> Interval:
     return mean_t(values[np.isfinite(values)].astype(np.float64))
 
 
-def facts(card: DictionaryCard) -> dict[str, object]:
+def facts(card: DictionaryCard, weights_sha256: str) -> dict[str, object]:
     """What the header of a finding says of the dictionary."""
     names = ("architecture", "training_architecture", "d_in", "d_out", "d_sae", "site", "site_out")
     more = ("model", "model_hash", "n_training_tokens", "seed")
-    return {name: getattr(card, name) for name in (*names, *more)}
+    known = {name: getattr(card, name) for name in (*names, *more)}
+    return {**known, "weights_sha256": weights_sha256}
 
 
 def comparisons(titles: Sequence[str], found: Sequence[Measured]) -> list[str]:

@@ -200,19 +200,20 @@ class DictionaryEvaluation:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Heading and lines of the printed table: measure, n, and a column a contestant."""
+        """Heading and lines of the printed table: measure, n of the dictionary, the columns."""
         heading = ["measure", "n", *(row.title for row in self.contestants)]
         lines = []
         for kind in self.kinds:
             cells = [self.cell(row.key, kind.key) for row in self.contestants]
-            n = max(self.counted(row.key, kind.key) for row in self.contestants)
-            if n:
-                lines.append([kind.title, f"{n:,} {kind.counted}", *map(_cell_text, cells)])
+            n = [self.counted(row.key, kind.key) for row in self.contestants]
+            if any(n):
+                own = f"{n[0]:,} {kind.counted}" if n[0] else "-"
+                lines.append([kind.title, own, *map(_cell_text, cells)])
         return heading, lines
 
     def notes(self) -> list[str]:
         """What stands under the table."""
-        columns = [f"{row.title}: {row.note}" for row in self.contestants]
+        columns = [f"{row.title}: {row.note}{self._other_n(row)}" for row in self.contestants]
         null = f"Nearest decoder neighbour of random directions: {_mean(self.nearest_null):.3f}."
         shared = [shared_text(found) for found in self.shared]
         return [visible(text, limit=len(text))
@@ -239,6 +240,15 @@ class DictionaryEvaluation:
         )
         under = "".join(f"<p>{html_text(text)}</p>" for text in self.notes())
         return f"<table><tr>{head}</tr>{body}</table>{under}"
+
+    def _other_n(self, row: ContestantRow) -> str:
+        """Where a contestant's n is not the dictionary's, which stands in the table."""
+        pairs = [
+            (kind, self.counted(row.key, kind.key), self.counted(self.contestants[0].key, kind.key))
+            for kind in self.kinds
+        ]
+        differing = dict.fromkeys(f"{n:,} {kind.counted}" for kind, n, own in pairs if 0 < n != own)
+        return f"; n {', '.join(differing)}" if differing else ""
 
     def _row(self, key: str) -> int:
         return _position(key, [row.key for row in self.contestants], "contestant")

@@ -1,5 +1,6 @@
 """How many features of a dictionary another one has too: another seed, width, layer or step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,25 @@ from interp.dictionaries.matching import (
     one_to_one,
     random_directions,
 )
+from interp.results.errors import Mismatch
 from interp.results.intervals import mean_t, wilson
 
 _NULL_FEATURES = 1024
 """Features whose chance matches are looked for, evenly over all."""
+
+
+def refuse_other_widths(sae: Any, others: Mapping[str, Any]) -> None:
+    """Mismatch naming the first of `others` whose features are of another width."""
+    if not others:
+        return
+    own = directions(sae).shape[1]
+    for name, other in others.items():
+        width = directions(other).shape[1]
+        if width != own:
+            raise Mismatch(
+                f"{name} has features of width {width}, the dictionary of {own}: compare "
+                "dictionaries of one site, or of sites of one width"
+            )
 
 
 @torch.no_grad()

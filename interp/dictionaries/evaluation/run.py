@@ -12,12 +12,16 @@ from sae_lens import SAE
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.capture.forward import refuse_hooked
 from interp.capture.store import ActivationStore
-from interp.capture.weights import in_memory_hash
 from interp.corpus.corpus import Corpus
-from interp.dictionaries.card import DictionaryCard, check_fits, site_in
+from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.evaluation import assembly
+from interp.dictionaries.evaluation.admission import (
+    admitted_model,
+    admitted_sites,
+    let_pass,
+    remarks,
+)
 from interp.dictionaries.evaluation.assembly import measured
 from interp.dictionaries.evaluation.contestants import Contestant, of_dictionary
 from interp.dictionaries.evaluation.evaluation import ContestantRow, DictionaryEvaluation
@@ -25,22 +29,22 @@ from interp.dictionaries.evaluation.firing import feature_measures
 from interp.dictionaries.evaluation.fitting import fit_on, fitted_baselines
 from interp.dictionaries.evaluation.geometry import Geometry, geometry
 from interp.dictionaries.evaluation.measuring import RowsMeasured, measure_rows
-from interp.dictionaries.evaluation.others import shared_features
+from interp.dictionaries.evaluation.others import refuse_other_widths, shared_features
 from interp.dictionaries.evaluation.randomised_rows import randomised_sums
 from interp.dictionaries.evaluation.reconstruction import reconstruction_measures
 from interp.dictionaries.evaluation.rows import RowReader, split_rows
 from interp.dictionaries.evaluation.splicing import (
     Predicted,
     Sites,
-    refuse_without_losses,
     spliced_losses,
     splicing_measures,
 )
 from interp.dictionaries.evaluation.sums import ROWS, BySequence, SequenceSums, bootstrap
 from interp.dictionaries.files import open_dictionary
 from interp.dictionaries.matching import best_matches, directions
+from interp.dictionaries.weights_hash import weights_sha256
 from interp.models.load import load, reference_of
-from interp.results.errors import BadInput, Mismatch
+from interp.results.errors import BadInput
 from interp.results.intervals import Interval, mean_t, wilson
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -57,6 +61,7 @@ def evaluate_dictionary(
     sae: SAE[Any] | Path | str,
     store: ActivationStore | Path | str,
     *,
+    site: str | None = None,
     model: TransformerBridge | Path | str | None = None,
     corpus: Corpus | None = None,
     n_tokens: int = 100_000,
@@ -72,7 +77,8 @@ def evaluate_dictionary(
 ) -> DictionaryEvaluation:
     """Every measure of a dictionary with its interval and n, beside baselines as sparse as it.
 
-    `sae` is a sae-lens object, or what `open_dictionary` takes.
+    `sae` is a sae-lens object, or what `open_dictionary` takes; `site` is read where it does not
+    say its own, or with `force` another than its own.
 
     Rows: at most `n_tokens` of the store, in blocks of sequences drawn by `seed`; baselines are
     fitted on others. `model` with `corpus` adds losses with the reconstruction spliced in, over
@@ -81,19 +87,21 @@ def evaluate_dictionary(
     dictionaries by name, for the share of features in common. `truth`: true directions of
     synthetic data. Special tokens are neither evaluated nor replaced, unless `specials`.
 
-    Raises Mismatch for a dictionary of another model or site (unless `force`) or width; BadInput
-    for a store with NaN or infinity, and for one too small to split.
+    Raises Mismatch for a dictionary of another model or site (unless `force`) or width, and for
+    others of another width; BadInput for a store with NaN or infinity, one too small to split, and
+    one of several sites where none is known.
     """
     sae = open_dictionary(sae) if isinstance(sae, Path | str) else sae
     store = ActivationStore.open(store) if isinstance(store, Path | str) else store
     _check_arguments(baselines, model, corpus)
     card = DictionaryCard.of(sae)
-    check_fits(card, store=store, force=force)
+    sites = admitted_sites(card, store, site, force=force)
+    refuse_other_widths(sae, others or {})
     bridge = load(model) if isinstance(model, Path | str) else model
-    if bridge is not None:
-        _check_model(bridge, card, store, force=force)
+    spliced = None if bridge is None else admitted_model(bridge, card, store, force=force)
     with _rows_as_they_are(sae):
-        run = _Evaluation(sae, card, store, seed=seed, specials=specials)
+        run = _Evaluation(sae, card, store, sites, seed=seed, specials=specials)
+        run.statements += let_pass(card, store, sites, spliced)
         run.on_rows(baselines, n_tokens)
         if bridge is not None and corpus is not None:
             run.in_model(bridge, corpus, n_spliced, predicted)
@@ -115,7 +123,10 @@ def evaluate_dictionary(
             "baselines": list(baselines),
             "others": sorted(others or {}),
             "specials": specials,
+            "force": force,
             "store": store.header.identity,
+            "sites": list(sites),
+            "spliced_model_hash": spliced,
             "spliced_corpus": None if corpus is None else corpus.hash,
         },
     )
@@ -126,16 +137,23 @@ class _Evaluation:
     """The columns of one table, filled one after the other."""
 
     def __init__(
-        self, sae: Any, card: DictionaryCard, store: ActivationStore, *, seed: int, specials: bool
+        self,
+        sae: Any,
+        card: DictionaryCard,
+        store: ActivationStore,
+        sites: Sites,
+        *,
+        seed: int,
+        specials: bool,
     ) -> None:
         self.sae, self.card, self.store = sae, card, store
         self.seed, self.specials = seed, specials
         self.device = next(sae.parameters()).device
-        self.sites = _sites(card, store)
+        self.sites = sites
         self.dictionary = of_dictionary(sae)
         self.contestants: list[Contestant] = [self.dictionary]
         self.found: dict[str, list[tuple[dict[str, Interval], int]]] = {}
-        self.statements = _statements(card, store, specials)
+        self.statements = remarks(card, store, specials=specials)
         self.rows: RowsMeasured | None = None
         self.geometry: Geometry | None = None
 
@@ -205,8 +223,9 @@ class _Evaluation:
             if own[f"ce_{name}"].value <= own["ce_clean"].value:
                 self.statements.append(
                     f"Ablating the site ({name}) does not raise the loss on this text, so there is "
-                    "no loss to recover: is it text the model was trained for, in rows as long, "
-                    "and was it trained to predict all of it (predicted)?"
+                    "no loss to recover: is it text the model was trained for? If each document "
+                    "was a row of its own: --packing document. If it was trained on answers alone: "
+                    '--last (predicted="last").'
                 )
         if corpus.hash != self.store.provenance.corpus_hash:
             self.statements.append(f"Losses are on {corpus.name}, which is not the store's corpus.")
@@ -253,7 +272,7 @@ class _Evaluation:
         measures, arrays = assembly.arrays(table)
         generator = torch.Generator().manual_seed(self.seed)
         return DictionaryEvaluation(
-            dictionary=assembly.facts(self.card),
+            dictionary=assembly.facts(self.card, weights_sha256(self.sae)),
             contestants=tuple(
                 ContestantRow(key=each.key, title=each.title, note=each.note)
                 for each in self.contestants
@@ -289,49 +308,6 @@ def _check_arguments(baselines: Sequence[str], model: object | None, corpus: Cor
         raise BadInput(f"no baseline {unknown[0]!r}: take of {', '.join(BASELINES)}")
     if (model is None) != (corpus is None):
         raise BadInput("losses need a model and a text: give both, or neither")
-
-
-def _check_model(
-    bridge: TransformerBridge, card: DictionaryCard, store: ActivationStore, *, force: bool
-) -> None:
-    refuse_without_losses(bridge)
-    refuse_hooked(bridge)
-    own, captured = in_memory_hash(bridge), store.provenance.model_hash
-    check_fits(card, model_hash=own, force=force)
-    if captured is not None and captured != own and not force:
-        raise Mismatch(
-            f"{store.path} holds activations of a model with hash {captured[:12]}, this one has "
-            f"{own[:12]}: give the model that was captured, or pass --force (force=True)"
-        )
-
-
-def _sites(card: DictionaryCard, store: ActivationStore) -> Sites:
-    source = card.site or (store.sites[0] if len(store.sites) == 1 else None)
-    if source is None:
-        raise BadInput(
-            f"the dictionary does not say its site, and {store.path} holds several: write it in "
-            "with DictionaryCard.write_to, or give a store of that site alone"
-        )
-    target = card.site_out or source
-    held = [site_in(store, site) for site in (source, target)]
-    for site, name in zip((source, target), held, strict=True):
-        if name is None:
-            raise Mismatch(f"{store.path} does not hold {site}: it holds {', '.join(store.sites)}")
-    check_fits(card, store=store, site=held[0], force=True)
-    return Sites(str(held[0]), str(held[1]))
-
-
-def _statements(card: DictionaryCard, store: ActivationStore, specials: bool) -> list[str]:
-    said = []
-    if card.store_identity == store.header.identity:
-        said.append("The dictionary was trained on this store: its figures are in-sample.")
-    elif card.corpus_hash is not None and card.corpus_hash == store.provenance.corpus_hash:
-        said.append("The dictionary was trained on this corpus: its figures are in-sample.")
-    if card.model_hash is None:
-        said.append("The dictionary does not say of which model it is: nothing was checked.")
-    if not specials:
-        said.append("BOS and other special tokens are left out, and not replaced in the model.")
-    return said
 
 
 @contextmanager

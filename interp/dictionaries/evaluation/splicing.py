@@ -56,11 +56,11 @@ def spliced_losses(
     """By contestant, sums over predicted tokens of every sequence, in nats.
 
     `clean`, `spliced`, `zero`, `mean` are −ln of the true next token; `kl_*` the divergence from
-    the clean distribution. Sequences are read in order until `n_tokens` are predicted. Raises
-    Unsupported where editing the site changes nothing.
+    the clean distribution. Sequences are read in order until `n_tokens` are read; `advance` counts
+    those. Raises Unsupported where editing the site changes nothing.
     """
     sums = {contestant.key: SequenceSums() for contestant in contestants}
-    felt = False
+    felt, left = False, n_tokens
     for batch in _batches(bridge, corpus, n_tokens):
         masks = _masks(bridge, batch, specials, predicted)
         shared = {
@@ -76,7 +76,10 @@ def spliced_losses(
             edit = _spliced(contestant, sites, masks, device)
             spliced = _against(clean, _logits(bridge, batch, masks, edit), masks)
             sums[contestant.key].update(sequence, _named(spliced, ablated))
-        advance(len(sequence))
+        # The last batch may hold more than was asked for.
+        read = min(int(batch.attention_mask.sum()), left)
+        left -= read
+        advance(read)
     if not felt:
         raise Unsupported(
             f"zeros at {sites.target} change no prediction of this model: its hook is only there "

@@ -11,6 +11,7 @@ from sae_lens.training.optim import CoefficientScheduler, get_lr_scheduler
 from torch import Tensor
 
 from interp.dictionaries.architectures import firing
+from interp.dictionaries.architectures.sparse_pass import refuse_local_selection
 from interp.dictionaries.sparse.ranks import ONE_PROCESS, Ranks
 from interp.dictionaries.step.optimizer import ClippedAdam
 from interp.dictionaries.step.state import TrainState, pack, unpack
@@ -39,12 +40,14 @@ class TrainStep:
     several processes the loss is the mean over the global batch, and selection, firing counts and
     the clipped norm are global; each process passes its own rows.
 
-    Batches come scaled (`normalize_activations="expected_average_only_in"` is the caller's).
+    Batches come scaled (`normalize_activations="expected_average_only_in"` is the caller's). Raises
+    Unsupported where `ranks` are several and the dictionary can only select within a process.
     """
 
     def __init__(
         self, sae: TrainingSAE[Any], config: SAETrainerConfig, *, ranks: Ranks = ONE_PROCESS
     ) -> None:
+        refuse_local_selection(sae, ranks)
         self.sae, self.config, self.ranks = sae, config, ranks
         if hasattr(sae, "ranks"):
             sae.ranks = ranks  # type: ignore[assignment]

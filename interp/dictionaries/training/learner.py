@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from sae_lens import __version__ as sae_lens_version
 from sae_lens.config import SAETrainerConfig
+from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE
 from sae_lens.saes.sae import TrainingSAE
 from sae_lens.training.activation_scaler import ActivationScaler, ActivationWhitening
 from torch import Tensor
 
 from interp.dictionaries.architectures import make
+from interp.dictionaries.architectures.batch_threshold import n_above_threshold
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.sparse.ranks import ONE_PROCESS, Ranks
 from interp.dictionaries.step import StepResult, TrainStep
@@ -69,16 +71,20 @@ class Learner:
         lr, coefficients = step.lr, {name: c.value for name, c in step.coefficients.items()}
         batch = torch.cat([self.scaler(rows[site]) for site in self.recipe.sites], dim=-1)
         result = step.step(batch)
-        return self._said(result, lr, coefficients) if log else {}
+        return self._said(batch, result, lr, coefficients) if log else {}
 
     def _said(
-        self, result: StepResult, lr: float, coefficients: dict[str, float]
+        self, batch: Tensor, result: StepResult, lr: float, coefficients: dict[str, float]
     ) -> dict[str, Any]:
         output = result.output
         said: dict[str, Any] = {"step": self._train_step.n_steps}
         said["n_tokens"] = self._train_step.n_samples
         said |= {name: float(loss) for name, loss in result.losses.items()}
         said["l0"] = float(result.n_active)
+        if isinstance(self.sae, BatchTopKTrainingSAE):
+            # What is saved has a threshold where training chooses over the batch.
+            read = batch[:, : self.recipe.d_in]
+            said["l0_saved"] = float(n_above_threshold(self.sae, read, self._ranks))
         said["explained_variance"] = explained_variance(
             output.sae_in, output.sae_out.detach(), self._ranks
         )

@@ -48,11 +48,11 @@ class StoreSource:
 def store_facts(store: ActivationStore) -> SourceFacts:
     """What identifies a store: the identity of its header, and what its provenance names."""
     provenance = store.provenance
-    words = provenance.command.split()
+    model = provenance.settings.get("model")
     return SourceFacts(
         name=store.path.name,
         identity=f"{store.header.identity}/{store.n_rows}",
-        model=words[2] if words[:2] == ["interp", "capture"] and len(words) > 2 else None,
+        model=model if isinstance(model, str) else None,
         model_hash=provenance.model_hash,
         corpus_hash=provenance.corpus_hash,
         n_rows=store.n_rows,

@@ -12,6 +12,7 @@ from interp.dictionaries.training.log import open_tracker
 from interp.dictionaries.training.loop import Run, run_to_the_end
 from interp.dictionaries.training.plan import TrainingPlan, plan_training, training_settings
 from interp.dictionaries.training.processes import join
+from interp.dictionaries.training.settling import unsettled
 from interp.dictionaries.training.source import RowSource
 from interp.dictionaries.training.view import note
 from interp.dictionaries.training.workspace import Workspace
@@ -65,8 +66,8 @@ def train(
     A run that was killed goes on with the same call from its last checkpoint, in `OUT.training`,
     and ends with the same bytes; one that is finished is left as it is. Under `torchrun` each
     global batch of `batch_size` rows is shared by the processes. Raises Mismatch where `out` is of
-    another recipe, BadInput for a wrong setting and for rows that are not finite, Interrupted after
-    Ctrl-C.
+    another recipe, BadInput for a wrong setting and for rows that are not finite, Unsupported for
+    what several processes cannot share, Interrupted after Ctrl-C.
     """
     settings = training_settings(
         arch=arch,
@@ -127,6 +128,9 @@ def execute(
     if not overwrite and workspace.is_finished():
         processes.first_only(workspace.discard)
         return workspace.results
+    learners = [
+        Learner(recipe, device=processes.device, ranks=processes.ranks) for recipe in plan.recipes
+    ]
     tracker = processes.first_only(
         lambda: open_tracker(log_to, Path(out), plan.recipes[0].to_json())
     )
@@ -135,12 +139,10 @@ def execute(
             stack.callback(tracker.close)
         held = workspace.held(overwrite=overwrite)
         processes.first_only(lambda: stack.enter_context(held))
-        learners = [
-            Learner(recipe, device=processes.device, ranks=processes.ranks)
-            for recipe in plan.recipes
-        ]
         if processes.is_first:
             note(forecast(plan))
+            if (warning := unsettled(plan.recipes)) is not None:
+                note(warning)
         run_to_the_end(
             Run(
                 learners=learners,

@@ -12,7 +12,7 @@ from interp.dictionaries.files import write_dictionary
 from interp.dictionaries.training.log import LOG
 from interp.dictionaries.training.recipe import RECIPE, TrainingRecipe, differences
 from interp.results.atomic import atomic_directory, check_out, write_json
-from interp.results.errors import BadInput, CorruptFile, Mismatch
+from interp.results.errors import BadInput, CorruptFile, InterpError, Mismatch
 
 RUN = "run.json"
 SCHEMA = "interp.dictionary-run/1"
@@ -50,13 +50,21 @@ class Workspace:
 
     @contextmanager
     def held(self, *, overwrite: bool) -> Iterator[None]:
-        """Hold the directory against a second process, empty or with this run's own files."""
+        """Hold the directory against a second process, empty or with this run's own files.
+
+        It goes if the run ends in an error of input before its first checkpoint.
+        """
         check_out(self.out, replace=overwrite or self._out_is_empty())
         with locked(self.path):
             if overwrite:
                 self._clear()
             self._begin()
-            yield
+            try:
+                yield
+            except InterpError:
+                if not self._has_checkpoint():
+                    self.discard()
+                raise
 
     def log(self, recipe: TrainingRecipe) -> Path:
         """The log of one dictionary."""
@@ -98,7 +106,7 @@ class Workspace:
         foreign = sorted(f.name for f in self.path.iterdir() if f.name != LOCK)
         if foreign and not file.is_file():
             raise BadInput(f"{self.path} holds {foreign[0]!r}: choose another --out")
-        if any(self.path.glob("checkpoint-*")):
+        if self._has_checkpoint():
             held = {recipe.name: recipe for recipe in _read_run(file)}
             _refuse_others(held, self.recipes, self.path)
         else:
@@ -116,6 +124,9 @@ class Workspace:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         # Last: as long as it is there, what is left is known for ours.
         (self.path / RUN).unlink()
+
+    def _has_checkpoint(self) -> bool:
+        return any(self.path.glob("checkpoint-*"))
 
     def _out_is_empty(self) -> bool:
         return self.out.is_dir() and not any(self.out.iterdir())

@@ -12,19 +12,22 @@ from interp.dictionaries.views.parts import (
     Activity,
     bin_edges,
 )
+from interp.results.intervals import wilson_bounds
 
-_Z = 1.959963984540054
 _SHIFT = 23 - 3
 _FIRST = (127 + LOWEST_OCTAVE) * BINS_PER_OCTAVE
 
 
 def bins_of(value: Float32[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Bin of each positive value: a float's leading bits are its octave and the part of it."""
-    return np.clip((value.view(np.int32) >> _SHIFT) - _FIRST, 0, N_BINS - 1)
+    """Bin of each |value|: a float's leading bits are its octave and the part of it."""
+    return np.clip((np.abs(value).view(np.int32) >> _SHIFT) - _FIRST, 0, N_BINS - 1)
 
 
 class ActivityCounts:
-    """How often and how strongly each feature fires. Merging is exact for counts and maxima."""
+    """How often and how strongly each feature fires. Merging is exact for counts and maxima.
+
+    Some architectures fire below zero as well: strength is the absolute activation.
+    """
 
     def __init__(self, d_sae: int) -> None:
         self.n_rows = 0
@@ -38,13 +41,14 @@ class ActivityCounts:
         d_sae = len(self.n_active)
         self.n_rows += core.n_rows
         self.n_active += np.bincount(core.feature, minlength=d_sae)
-        self.sums += np.bincount(core.feature, weights=core.value, minlength=d_sae)
+        strength = np.abs(core.value)
+        self.sums += np.bincount(core.feature, weights=strength, minlength=d_sae)
         starts = segment_starts(core.feature)
         if len(starts):
             firing = core.feature[starts]
-            highest = np.maximum.reduceat(core.value, starts)
+            highest = np.maximum.reduceat(strength, starts)
             self.maxima[firing] = np.maximum(self.maxima[firing], highest)
-        place = core.feature.astype(np.int64) * N_BINS + bins_of(core.value)
+        place = core.feature.astype(np.int64) * N_BINS + bins_of(strength)
         np.add.at(self.histogram.reshape(-1), place, 1)
 
     def merge(self, other: "ActivityCounts") -> None:
@@ -62,7 +66,7 @@ class ActivityCounts:
         return Activity(
             n_active=self.n_active,
             density=self.n_active / max(self.n_rows, 1),
-            density_interval=_wilson(self.n_active, self.n_rows),
+            density_interval=wilson_bounds(self.n_active, self.n_rows),
             mean=np.where(fires, self.sums / n, np.nan),
             max=np.where(fires, self.maxima, np.nan),
             quantiles=histogram_quantiles(self.histogram, QUANTILES),
@@ -83,15 +87,3 @@ def histogram_quantiles(
         for share in shares
     ]
     return np.where(total > 0, np.stack(found, axis=1), np.nan)
-
-
-def _wilson(n_active: Int[np.ndarray, " d_sae"], n: int) -> Float[np.ndarray, "d_sae 2"]:
-    """Wilson's score interval for every feature at once (as `results.intervals.wilson`)."""
-    if n == 0:
-        return np.full((len(n_active), 2), np.nan)
-    share, z2 = n_active / n, _Z**2
-    centre = share + z2 / (2 * n)
-    half = _Z * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    ends = np.stack([centre - half, centre + half], axis=1) / (1 + z2 / n)
-    ends[n_active == 0, 0], ends[n_active == n, 1] = 0.0, 1.0
-    return ends

@@ -16,7 +16,8 @@ def overlap_p(
 
     The binomial tail I_p(found, drawn − found + 1) with p = marked / n. Draws without replacement
     (hypergeometric) vary less, by the factor (n − drawn) / (n − 1), so above the expected overlap
-    it errs on the safe side. 1 where nothing was found; 0 stands for less than 1e-300.
+    it errs on the safe side; so it does where draws differ in their chance of being marked, and
+    `marked` (of n = 1) is its mean. 1 where nothing was found; 0 stands for less than 1e-300.
     """
     found, drawn = np.asarray(found, np.float64), np.asarray(drawn, np.float64)
     share = np.clip(np.asarray(marked, np.float64) / max(n, 1), 0.0, 1.0)

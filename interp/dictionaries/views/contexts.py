@@ -30,7 +30,7 @@ class _Offers:
 class BestContexts:
     """The `keep` best firings of each feature under a total order, so any split gives the same.
 
-    `strongest` ranks by activation and takes one row a sequence, `sampled` by a hash of row and
+    `strongest` ranks by |activation| and takes one row a sequence, `sampled` by a hash of row and
     feature: a uniform sample without replacement, weak activations as likely as strong ones.
     """
 
@@ -46,7 +46,7 @@ class BestContexts:
 
     @classmethod
     def strongest(cls, d_sae: int, *, keep: int, width: int) -> "BestContexts":
-        """The rows with the highest activation, one of each sequence."""
+        """The rows with the highest |activation|, one of each sequence."""
         return cls(d_sae, keep=keep, width=width)
 
     @classmethod
@@ -89,11 +89,11 @@ class BestContexts:
         )
 
     def finish(self, band_edges: Float[np.ndarray, "d_sae n_edges"]) -> Contexts:
-        """The contexts, the strongest first; `band_edges` are activations between the bands."""
-        order = np.argsort(-np.nan_to_num(self._value, nan=-np.inf), axis=1, kind="stable")
+        """The contexts, the strongest first; `band_edges` are |activation| between the bands."""
+        order = np.argsort(-np.nan_to_num(abs(self._value), nan=-np.inf), axis=1, kind="stable")
         feature = np.arange(len(order))[:, None]
         value, row = self._value[feature, order], self._row[feature, order]
-        band = (value[:, :, None] >= band_edges[:, None, :]).sum(axis=2)
+        band = (abs(value)[:, :, None] >= band_edges[:, None, :]).sum(axis=2)
         return Contexts(
             row=row,
             sequence=self._sequence[feature, order],
@@ -106,7 +106,7 @@ class BestContexts:
     def _offers(self, batch: Firings) -> _Offers:
         place = np.flatnonzero(batch.counted)
         if self._seed is None:
-            rank = batch.value[place].astype(np.float64)
+            rank = np.abs(batch.value[place]).astype(np.float64)
         else:
             number = batch.first_row + batch.row[place].astype(np.int64)
             drawn = scrambled(number * batch.d_sae + batch.feature[place], self._seed)

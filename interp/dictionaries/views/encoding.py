@@ -20,7 +20,7 @@ class Active(NamedTuple):
 
 
 class Encoder:
-    """Finds what `sae.encode` leaves above zero, to rounding; buffers are kept between batches.
+    """Finds what `sae.encode` leaves non-zero, to rounding; buffers are kept between batches.
 
     Of a JumpReLU dictionary (BatchTopK is saved as one) it takes one matrix product and one
     comparison: an entry is active where it exceeds its threshold and zero. Others are encoded as

@@ -16,19 +16,29 @@ class ContextView:
     row: int
     """Number in the store."""
     activation: float
+    """With its sign."""
     band: int
-    """Which quarter of its firings, 0 the weakest."""
+    """Which quarter of its firings by |activation|, 0 the weakest."""
     token_ids: tuple[int, ...]
     tokens: tuple[str, ...]
     along: Float[np.ndarray, " pos"]
     """Activation on each token."""
     marked: int
     """Index of the token that the context is about."""
+    between: str = ""
+    """What stands between two tokens: a space where the tokens are words without one."""
 
     @property
     def token_id(self) -> int:
         """Id of that token."""
         return self.token_ids[self.marked]
+
+    @property
+    def line(self) -> str:
+        """The text with that token in «»; not escaped."""
+        tokens = list(self.tokens)
+        tokens[self.marked] = f"«{tokens[self.marked]}»"
+        return self.between.join(tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,8 @@ class Detection:
     """The interval is what binning leaves open, not sampling."""
     base_rate: float
     fired: int
+    expected: float
+    """By chance."""
     n: int
     unit: str
     q_value: float
@@ -75,6 +87,7 @@ class FeatureView:
     n_active: int
     density: Interval
     mean: float
+    """Of |activation| where it fires, as are the maximum, the quantiles and the histogram."""
     max: float
     quantiles: dict[float, float]
     histogram: Int[np.ndarray, " n_bins"]
@@ -97,7 +110,7 @@ class FeatureView:
     """Highest average precision over its base rate first."""
 
     def __repr__(self) -> str:
-        strongest = " | ".join(_line(context) for context in self.strongest[:3])
+        strongest = " | ".join(visible(context.line, limit=120) for context in self.strongest[:3])
         return (
             f"FeatureView({self.feature}: fires on {self.n_active:,} of {self.n_rows:,} rows, "
             f"density {self.density}; {strongest})"
@@ -105,9 +118,3 @@ class FeatureView:
 
     def _repr_html_(self) -> str:
         return f"<p>{html_text(repr(self))}</p>"
-
-
-def _line(context: ContextView) -> str:
-    before = "".join(context.tokens[: context.marked])
-    after = "".join(context.tokens[context.marked + 1 :])
-    return visible(f"{before}«{context.tokens[context.marked]}»{after}", limit=120)

@@ -1,6 +1,7 @@
 """FeatureViews: what every feature of one dictionary does over the rows of one store."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from interp.results.intervals import Interval
 from interp.results.provenance import Provenance
 
 SCHEMA = "interp.feature-views/1"
+_SPACE_MARKS = (" ", "▁", "Ġ", "##", "@@", "</w>")
+"""How tokenizers write where a word begins, goes on or ends."""
 _PARTS: dict[str, type] = {
     "activity": Activity,
     "strongest": Contexts,
@@ -49,7 +52,12 @@ class FeatureViews:
     """The views of all features; `views.feature(17)` is one feature's."""
 
     dictionary: str
-    """As given."""
+    """Where it can be opened again: a bundled name, an absolute path, a release; the name of its
+    site where it was given as an object."""
+    sae_id: str | None
+    """Within a release."""
+    weights_sha256: str
+    """Of the weights that were viewed."""
     site: str
     store: str
     """As given."""
@@ -57,7 +65,7 @@ class FeatureViews:
     n_rows: int
     activity: Activity
     strongest: Contexts
-    """The rows with the highest activation, one of each sequence."""
+    """The rows with the highest |activation|, one of each sequence."""
     sampled: Contexts
     """An even sample of all firings, so that weak ones are seen as well."""
     neighbours: Neighbours
@@ -92,6 +100,8 @@ class FeatureViews:
             schema=SCHEMA,
             header={
                 "dictionary": self.dictionary,
+                "sae_id": self.sae_id,
+                "weights_sha256": self.weights_sha256,
                 "site": self.site,
                 "store": self.store,
                 "d_sae": self.d_sae,
@@ -163,6 +173,14 @@ class FeatureViews:
             return f"[{token}]"
         return self.vocabulary[token]
 
+    @cached_property
+    def between(self) -> str:
+        """What stands between two tokens: a space where no token carries a mark of one."""
+        if self.vocabulary is None:
+            return ""
+        marked = any(mark in word for word in self.vocabulary for mark in _SPACE_MARKS)
+        return "" if marked else " "
+
     def __repr__(self) -> str:
         return (
             f"FeatureViews({self.dictionary!r}: {self.d_sae:,} features of {self.site} over "
@@ -189,6 +207,7 @@ class FeatureViews:
             tokens=tuple(self.token_text(int(token)) for token in ids[inside]),
             along=np.asarray(contexts.along[feature, slot])[inside],
             marked=int(np.flatnonzero(inside == len(ids) // 2)[0]),
+            between=self.between,
         )
 
     def _companions(self, feature: int) -> tuple[Companion, ...]:
@@ -240,6 +259,7 @@ class FeatureViews:
                 ),
                 base_rate=float(label.base_rate[i]),
                 fired=int(label.fired[feature, i]),
+                expected=float(label.expected[feature, i]),
                 n=int(label.n[i]),
                 unit=label.unit,
                 q_value=float(label.q_value[feature, i]),
@@ -267,7 +287,10 @@ def _storable(word: str) -> str:
 
 def _content(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     numbers = header["parts"]
-    named = ("dictionary", "site", "store", "d_sae", "n_rows", "labels_left_out")
+    named = (
+        *("dictionary", "sae_id", "weights_sha256", "site", "store", "d_sae", "n_rows"),
+        "labels_left_out",
+    )
     words = header["vocabulary"]
     n_labels = sum(name.startswith("labels.") for name in numbers)
     return {

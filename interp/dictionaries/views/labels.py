@@ -6,6 +6,7 @@ from scipy.special import digamma
 
 from interp.dictionaries.views.activity import bins_of
 from interp.dictionaries.views.chance import overlap_p
+from interp.dictionaries.views.document_lengths import DocumentLengths, expected_documents
 from interp.dictionaries.views.firings import Firings, segment_starts
 from interp.dictionaries.views.label_columns import LabelColumn
 from interp.dictionaries.views.parts import BINS_PER_OCTAVE, N_BINS, Labels
@@ -29,7 +30,7 @@ class LabelCounts:
         self.column = column
         self.histogram = np.zeros((d_sae, n_values, N_LABEL_BINS), np.uint32)
         self.n_rows = np.zeros(n_values, np.int64)
-        self._documents = _Runs(1, n_values)
+        self._lengths = DocumentLengths(n_values)
         self._firing = _Runs(d_sae, n_values)
 
     def update(self, core: Firings) -> None:
@@ -41,41 +42,57 @@ class LabelCounts:
         place = core.feature.astype(np.int64) * n_values + of_entry
         place = place * N_LABEL_BINS + bins_of(core.value) // _MERGED
         np.add.at(self.histogram.reshape(-1), place, np.uint32(1))
-        self._documents.update(np.zeros(core.n_rows, np.int64), core.document, value)
-        self._firing.update(core.feature, core.document[core.row], of_entry)
+        if self.column.of_documents:
+            self._lengths.update(core.document.astype(np.int64), value)
+            self._firing.update(core.feature, core.document[core.row], of_entry)
 
     def merge(self, later: "LabelCounts") -> None:
         """Take in the counts of the rows that follow."""
         self.histogram += later.histogram
         self.n_rows += later.n_rows
-        self._documents.merge(later._documents)
+        self._lengths.merge(later._lengths)
         self._firing.merge(later._firing)
 
     def finish(self) -> Labels:
         """Average precision with bounds, and p-values."""
         precision, bounds = average_precision(self.histogram, self.n_rows)
-        if self.column.of_documents:
-            unit, fired, n = "documents", self._firing.count, self._documents.count[0]
-        else:
-            unit, fired, n = "rows", self.histogram.sum(axis=2, dtype=np.int64), self.n_rows
+        n, fired, expected = self._units()
+        drawn = fired.sum(axis=1, keepdims=True)
         p = overlap_p(
             fired,
-            drawn=np.broadcast_to(fired.sum(axis=1, keepdims=True), fired.shape),
-            marked=np.broadcast_to(n, fired.shape),
-            n=int(n.sum()),
+            drawn=np.broadcast_to(drawn, fired.shape),
+            marked=expected / np.maximum(drawn, 1),
+            n=1,
         )
         return Labels(
             column=self.column.name,
             values=self.column.values,
-            unit=unit,
+            unit="documents" if self.column.of_documents else "rows",
             n=n,
             base_rate=self.n_rows / max(int(self.n_rows.sum()), 1),
             average_precision=precision,
             average_precision_bounds=bounds,
             fired=fired,
+            expected=expected,
             p_value=p,
             q_value=benjamini_hochberg(p.ravel()).reshape(p.shape),
         )
+
+    def _units(
+        self,
+    ) -> tuple[
+        Int[np.ndarray, " values"],
+        Int[np.ndarray, "d_sae values"],
+        Float[np.ndarray, "d_sae values"],
+    ]:
+        """Documents or rows with each value; in how many each feature fires, and by chance."""
+        if self.column.of_documents:
+            lengths, table = self._lengths.by_value()
+            fired = self._firing.count
+            return table.sum(axis=1), fired, expected_documents(fired.sum(axis=1), lengths, table)
+        fired = self.histogram.sum(axis=2, dtype=np.int64)
+        shares = self.n_rows / max(int(self.n_rows.sum()), 1)
+        return self.n_rows, fired, fired.sum(axis=1, keepdims=True) * shares
 
 
 class _Runs:

@@ -33,12 +33,13 @@ class Activity:
     density_interval: Float[np.ndarray, "d_sae 2"]
     """Wilson's 95% interval, as if rows were independent; neighbouring tokens are not."""
     mean: Float[np.ndarray, " d_sae"]
-    """Of the rows on which it fires; NaN for a feature that never does."""
+    """Of |activation| on the rows on which it fires; NaN for a feature that never does."""
     max: Float[np.ndarray, " d_sae"]
+    """Of |activation|."""
     quantiles: Float[np.ndarray, "d_sae n_quantiles"]
-    """`QUANTILES` of its firings, from the histogram: within 6.25% of their value."""
+    """`QUANTILES` of |activation|, from the histogram: within 6.25% of their value."""
     histogram: Int[np.ndarray, "d_sae n_bins"]
-    """Firings in each of `bin_edges()`."""
+    """Firings with |activation| in each of `bin_edges()`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Contexts:
     """Number in the store; -1 where the feature has no more."""
     sequence: Int[np.ndarray, "d_sae n"]
     activation: Float[np.ndarray, "d_sae n"]
+    """With its sign, which some architectures have; ranked and banded without."""
     band: Int[np.ndarray, "d_sae n"]
     """Which quarter of the feature's firings it lies in, 0 the weakest; -1 for none."""
     token: Int[np.ndarray, "d_sae n pos"]
@@ -124,18 +126,25 @@ class Labels:
     column: str
     values: tuple[int, ...]
     unit: str
-    """What the p-values count: `documents` for a label of whole documents, else `rows`."""
+    """What the p-values count: `documents` for a label of whole documents, else `rows`.
+
+    Rows are counted as if they were independent. Neighbouring tokens are not, so that p-values of
+    rows are too small where both the label and the feature come in stretches.
+    """
     n: Int[np.ndarray, " values"]
     """Units with each value."""
     base_rate: Float[np.ndarray, " values"]
     """Share of rows with each value: the average precision by chance."""
     average_precision: Float[np.ndarray, "d_sae values"]
-    """Of ranking all rows by activation; activations of one bin are ties, as in scikit-learn."""
+    """Of ranking all rows by |activation|; activations of one bin are ties, as in scikit-learn."""
     average_precision_bounds: Float[np.ndarray, "d_sae values 2"]
     """What it could be were the activations inside a bin told apart (rows at zero stay ties)."""
     fired: Int[np.ndarray, "d_sae values"]
     """Units with the value in which the feature fires."""
+    expected: Float[np.ndarray, "d_sae values"]
+    """How many those would be by chance, given in how many units it fires at all: of documents,
+    longer ones more likely (`expected_documents`)."""
     p_value: Float[np.ndarray, "d_sae values"]
-    """One-sided, of firing in so many units with the value, given in how many it fires at all."""
+    """One-sided, of firing in so many units with the value where `expected` are by chance."""
     q_value: Float[np.ndarray, "d_sae values"]
     """p adjusted over features and values of this column (Benjamini and Hochberg 1995)."""

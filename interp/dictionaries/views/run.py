@@ -11,13 +11,14 @@ from sae_lens.saes.sae import SAE
 
 from interp.capture.store import ActivationStore
 from interp.dictionaries.card import DictionaryCard, check_fits, site_in
-from interp.dictionaries.files import open_dictionary
+from interp.dictionaries.files import bundled_dictionaries, open_dictionary
 from interp.dictionaries.views.accumulators import Accumulators, PassSettings
 from interp.dictionaries.views.decoder import Readout, logits, neighbours
 from interp.dictionaries.views.encoding import Encoder
 from interp.dictionaries.views.feature_views import FeatureViews
 from interp.dictionaries.views.label_columns import label_columns
 from interp.dictionaries.views.reading import null_bank, viewed_batches
+from interp.dictionaries.weights_hash import weights_sha256
 from interp.results.errors import BadInput
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -32,6 +33,7 @@ def view_features(
     dictionary: SAE[Any] | Path | str,
     store: ActivationStore | Path | str,
     *,
+    sae_id: str | None = None,
     model: "TransformerBridge | str | None" = None,
     site: str | None = None,
     neurons: str | None = None,
@@ -47,16 +49,22 @@ def view_features(
 ) -> FeatureViews:
     """The views of every feature over all rows of a store, in one pass over it.
 
+    `dictionary` and `sae_id` are as for `open_dictionary`, or the dictionary itself.
     `neurons` is a second site to correlate with; `labels` are columns of the store, all that fit
     unless named; with a `model` the logits are viewed too. Memory does not grow with the rows.
     Raises Mismatch where the dictionary is of another model, site or width than the store, BadInput
-    for a NaN in the store (its row is named) or a label that does not fit.
+    for a NaN in the store (its row is named), a label that does not fit, a number out of range.
     """
-    sae, name = _opened(dictionary)
+    _check_numbers(n_strongest=n_strongest, n_sampled=n_sampled, n_partners=n_partners)
+    _check_numbers(least=0, width=width, seed=seed)
+    _check_numbers(batch_size=1 if batch_size is None else batch_size)
+    sae, name = _opened(dictionary, sae_id)
     store = store if isinstance(store, ActivationStore) else ActivationStore.open(store)
     card = DictionaryCard.of(sae)
     site = _site(card, store, site)
-    check_fits(card, site=site, store=store, width=prod(store.shape(site)), force=force)
+    # A transcoder's output is not looked at: the store need not hold it.
+    reads = replace(card, site_out=None)
+    check_fits(reads, site=site, store=store, width=prod(store.shape(site)), force=force)
     readout = None if model is None else _readout(card, store, model, site, force)
     columns, left_out = label_columns(store, labels)
     _check_rows(store, neurons)
@@ -87,6 +95,8 @@ def view_features(
     words = store.vocabulary
     return FeatureViews(
         dictionary=name,
+        sae_id=sae_id,
+        weights_sha256=weights_sha256(sae),
         site=site,
         store=str(store.path),
         d_sae=card.d_sae,
@@ -154,11 +164,22 @@ def batch_rows(d_sae: int) -> int:
     return max(min(_BATCH_ENTRIES // d_sae, 4096), 16)
 
 
-def _opened(dictionary: SAE[Any] | Path | str) -> tuple[SAE[Any], str]:
+def _opened(dictionary: SAE[Any] | Path | str, sae_id: str | None) -> tuple[SAE[Any], str]:
+    """The dictionary, and the name under which it can be opened from any directory."""
     if isinstance(dictionary, SAE):
+        if sae_id is not None:
+            raise BadInput(f"a dictionary as an object has no id {sae_id!r}: leave it out")
         name = getattr(dictionary.cfg.metadata, "hook_name", None) or dictionary.cfg.architecture()
         return dictionary, str(name)
-    return open_dictionary(dictionary), str(dictionary)
+    sae, name = open_dictionary(dictionary, sae_id=sae_id), str(dictionary)
+    is_local = sae_id is None and name not in bundled_dictionaries()
+    return sae, str(Path(name).expanduser().resolve()) if is_local else name
+
+
+def _check_numbers(*, least: int = 1, **asked: int) -> None:
+    for name, number in asked.items():
+        if number < least:
+            raise BadInput(f"{name} is {number}: expected at least {least}")
 
 
 def _site(card: DictionaryCard, store: ActivationStore, site: str | None) -> str:

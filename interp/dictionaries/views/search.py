@@ -46,7 +46,8 @@ def search_features(
     `token` is a string of the vocabulary or an id; `label` is (column, value); `like` is a
     dictionary and the number of its feature, from this layer or another, this seed or another:
     decoder directions are compared, and need the dictionary of the views where it was. BadInput
-    where there is no such token, label or feature; Mismatch for directions of other widths.
+    where there is no such token, label or feature; Mismatch for directions of other widths, and
+    where the views' dictionary has other weights by now.
     """
     asked = [value is not None for value in (token, label, like)]
     if sum(asked) != 1:
@@ -130,7 +131,8 @@ def _by_label(views: FeatureViews, column: str, value: int) -> tuple[FeatureHit,
             score=float(precision[i]),
             null=base,
             q_value=float(q[i]),
-            evidence=f"fires in {label.fired[i, index]:,} of {label.n[index]:,} {label.unit}",
+            evidence=f"fires in {label.fired[i, index]:,} of {label.n[index]:,} {label.unit}, "
+            f"{label.expected[i, index]:,.1f} by chance",
         )
         for i in order
     )
@@ -152,7 +154,7 @@ def _by_likeness(
     from interp.dictionaries.files import open_dictionary
     from interp.dictionaries.matching import directions
 
-    own = directions(open_dictionary(views.dictionary))
+    own = directions(_viewed(views))
     other = open_dictionary(dictionary) if isinstance(dictionary, str) else dictionary
     theirs = directions(other)
     if not 0 <= feature < len(theirs):
@@ -174,6 +176,20 @@ def _by_likeness(
         )
         for i in order
     )
+
+
+def _viewed(views: FeatureViews) -> "SAE[Any]":
+    """The dictionary that was viewed; Mismatch where another lies in its place."""
+    from interp.dictionaries.files import open_dictionary
+    from interp.dictionaries.weights_hash import weights_sha256
+
+    found = open_dictionary(views.dictionary, sae_id=views.sae_id)
+    if weights_sha256(found) != views.weights_sha256:
+        raise Mismatch(
+            f"{views.dictionary} ({found.cfg.d_sae} features) no longer has the weights that were "
+            f"viewed ({views.d_sae} features): view its features again"
+        )
+    return found
 
 
 def _cosines(

@@ -1,5 +1,6 @@
 """Whatever the architecture: built from a seed, trained, saved and opened by sae-lens."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,19 @@ def test_a_resumed_step_is_bitwise_the_uninterrupted_one(name: str) -> None:
         assert torch.equal(found.tensors[key], tensor), key
 
 
-@pytest.mark.parametrize("name", sorted(SAE_TRAINING_CLASS_REGISTRY))
+def sae_lens_s_own(ours: TrainingSAE[Any]) -> TrainingSAE[Any]:
+    """A dictionary of sae-lens's class with the same weights."""
+    kind = SAE_TRAINING_CLASS_REGISTRY[ours.cfg.architecture()][0]
+    assert kind.__module__.startswith("sae_lens.")
+    theirs = kind(deepcopy(ours.cfg))
+    theirs.load_state_dict(ours.state_dict())
+    return theirs
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"transcoder", "skip_transcoder"}))
 def test_steps_are_those_of_sae_lens_s_trainer(name: str) -> None:
-    ours, theirs = build(name), build(name)
+    ours = build(name)
+    theirs = sae_lens_s_own(ours)
     settings = {"lr_warm_up_steps": 3, "dead_feature_window": 4, "feature_sampling_window": 6}
     step = TrainStep(ours, config(15, **settings))
     trainer = SAETrainer(config(15, **settings), theirs, data_provider=iter([]))
@@ -172,6 +183,19 @@ def test_a_decoder_s_bias_starts_where_it_is_told() -> None:
         ("standard", {"d_out": 9}, "reconstructs its own input of width 12"),
         ("transcoder", {"normalize_activations": "layer_norm"}, "normalize_activations must be"),
         ("matryoshka_batchtopk", {"matryoshka_widths": [9, 3, 64]}, "strictly increasing"),
+        ("matryoshka_batchtopk", {"matryoshka_widths": [9, 65]}, "at most d_sae = 64"),
+        ("matryoshka_batchtopk", {"matryoshka_widths": [64]}, "one level is plain batchtopk"),
+        ("matryoshka_batchtopk", {"matryoshka_widths": [8, "x"]}, "a list of whole numbers"),
+        ("batchtopk", {"k": "abc"}, "option k is 'abc': expected a finite number"),
+        ("batchtopk", {"k": True}, "option k is True: expected a finite number"),
+        ("batchtopk", {"topk_threshold_lr": 2}, "topk_threshold_lr is 2: above 0 and at most 1"),
+        ("topk", {"apply_b_dec_to_input": "maybe"}, "is 'maybe': expected true or false"),
+        ("topk", {"dtype": "int8"}, "is 'int8': expected float32 or"),
+        ("standard", {"l1_coefficient": "abc"}, "is 'abc': expected a finite number"),
+        ("standard", {"l1_coefficient": float("nan")}, "is nan: expected a finite number"),
+        ("standard", {"l1_warm_up_steps": 2.5}, "is 2.5: expected a whole number"),
+        ("jumprelu", {"target_l0": "few"}, "expected a finite number or none"),
+        ("jumprelu", {"jumprelu_sparsity_loss_mode": "square"}, "expected step or tanh or"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_a_line(
@@ -179,6 +203,14 @@ def test_what_cannot_be_built_is_refused_in_a_line(
 ) -> None:
     with pytest.raises(BadInput, match=message):
         make(name, d_in=D_IN, d_sae=D_SAE, seed=0, **options)
+
+
+def test_a_value_becomes_its_field_s_type() -> None:
+    assert build("standard", l1_warm_up_steps=9.0).cfg.l1_warm_up_steps == 9
+    assert build("jumprelu", target_l0=None).cfg.target_l0 is None
+    for widths in ([16, 32], (16.0, 32), [16, 32, D_SAE]):
+        nested = build("matryoshka_batchtopk", matryoshka_widths=widths)
+        assert nested.cfg.matryoshka_widths == [16, 32, D_SAE]
 
 
 def test_firing_reads_dense_and_sparse_alike() -> None:

@@ -6,18 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
 
 from interp.capture import record
+from interp.corpus.corpus import Corpus
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.evaluation import MEASURES, DictionaryEvaluation, evaluate_dictionary
 from interp.dictionaries.evaluation.contestants import Coded, Contestant
 from interp.dictionaries.evaluation.splicing import Sites, spliced_losses, splicing_measures
 from interp.dictionaries.evaluation.sums import bootstrap
 from interp.dictionaries.matching import directions
+from interp.dictionaries.weights_hash import weights_sha256
 from interp.models.load import load
 from interp.results.errors import BadInput, CorruptFile, Mismatch
-from tests.dictionaries.evaluation.conftest import D_SAE, SITE, SITE_IN, SITE_OUT, corpus_of
-from tests.models import BOS, tiny_model_directory
+from tests.dictionaries.evaluation.conftest import D_SAE, LENGTH, SITE, SITE_IN, SITE_OUT, corpus_of
+from tests.models import BOS, D_VOCAB, PAD, tiny_model_directory
 from tests.plots.hostile import HOSTILE
 
 
@@ -99,6 +102,40 @@ def test_text_of_a_strangers_dictionary_is_text(found) -> None:
         assert "\x00" not in str(shown)
 
 
+def test_the_n_beside_the_dictionary_is_its_own_and_another_stands_in_its_note(found) -> None:
+    n = found.n.copy()
+    n[1, found.measures.index("mse")] = 123_456
+    n[1, found.measures.index("cosine")] = 123_456
+    shown = replace(found, n=n)
+    line = next(line for line in shown.table()[1] if line[0] == "MSE")
+    assert line[1] == f"{found.counted('dictionary', 'mse'):,} rows"
+    noted = [note for note in shown.notes() if "123,456" in note]
+    assert len(noted) == 1
+    assert noted[0].startswith("PCA")
+    assert noted[0].endswith("; n 123,456 rows")
+
+
+def test_a_finding_says_of_which_weights_it_is(found, sae, make_sae) -> None:
+    assert found.dictionary["weights_sha256"] == weights_sha256(sae)
+    assert found.dictionary["weights_sha256"] != weights_sha256(make_sae(7))
+
+
+def test_where_ablation_costs_nothing_the_flags_that_may_help_are_named(sae, store, bridge) -> None:
+    tokens = torch.arange(PAD + 4, PAD + 12)[:, None]
+    for _ in range(LENGTH - 1):
+        with torch.no_grad():
+            unlikely = bridge(tokens)[:, -1, PAD + 4 :].argmin(-1) + PAD + 4
+        tokens = torch.cat([tokens, unlikely[:, None]], 1)
+    mistaken = Corpus.from_tokens(tokens.numpy(), d_vocab=D_VOCAB, name="what it holds unlikely")
+    found = evaluate_dictionary(
+        sae, store, model=bridge, corpus=mistaken, n_tokens=50, n_spliced=96, baselines=[]
+    )
+    said = [said for said in found.statements if "does not raise the loss" in said]
+    assert len(said) == 2
+    for flag in ("--packing document", "--last", 'predicted="last"'):
+        assert flag in said[0]
+
+
 def perfect(key: str, function) -> Contestant:
     def code(rows: torch.Tensor) -> Coded:
         return Coded(rows, function(rows))
@@ -137,6 +174,18 @@ def test_only_the_last_token_counts_where_only_it_is_asked_for(bridge) -> None:
         )  # fmt: skip
         n[predicted] = sums["copy"].finish().column("rows").tolist()
     assert n == {"all": [7, 11, 11] * 3, "last": [1] * 9}
+
+
+@pytest.mark.parametrize(("n_tokens", "read"), [(40, 40), (999, 96)])
+def test_progress_counts_the_tokens_that_its_total_counts(bridge, n_tokens, read) -> None:
+    corpus = corpus_of(9, bos=True, padded=True)
+    steps: list[int] = []
+    spliced_losses(
+        bridge, corpus, [perfect("copy", torch.clone)], Sites(SITE, SITE), torch.zeros(32),
+        n_tokens=n_tokens, specials=False, predicted="last", device=torch.device("cpu"),
+        advance=steps.append,
+    )  # fmt: skip
+    assert sum(steps) == read
 
 
 def test_special_tokens_are_replaced_only_where_asked_for(bridge) -> None:
@@ -230,3 +279,12 @@ def test_a_site_or_width_that_is_not_there_is_refused(make_sae, store, bridge, t
     replace(DictionaryCard.of(elsewhere), site=site).write_to(elsewhere)
     with pytest.raises(Mismatch, match="of width 32"):
         evaluate_dictionary(elsewhere, wide, force=True)
+
+
+def test_others_of_another_width_are_refused_before_anything_is_measured(
+    sae, store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = StandardSAE(StandardSAEConfig(d_in=8, d_sae=16))
+    with pytest.raises(Mismatch, match="narrow has features of width 8, the dictionary of 32"):
+        evaluate_dictionary(sae, store, others={"narrow": narrow})
+    assert "rows" not in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,11 @@ from sae_lens.config import SAETrainerConfig
 from safetensors.torch import load_file, save_file
 
 from interp.dictionaries.architectures import make
+from interp.dictionaries.sparse.ranks import OneProcess
 from interp.dictionaries.step import TrainStep
 from interp.dictionaries.step.optimizer import ClippedAdam
 from interp.dictionaries.step.state import TrainState
-from interp.results.errors import CorruptFile
+from interp.results.errors import CorruptFile, Unsupported
 
 ROWS = 32
 
@@ -112,3 +114,47 @@ def test_density_counts_rows_of_the_current_window() -> None:
     expected = sum(float(result.n_active) for result in found[4:]) / 2
     assert float(one.density.sum()) == pytest.approx(expected)
     assert one.n_samples == 6 * ROWS
+
+
+class OneOfTwo(OneProcess):
+    """This process's place beside another that holds as many rows."""
+
+    def n_rows_global(self, n_rows: int) -> int:
+        return 2 * n_rows
+
+
+def config() -> SAETrainerConfig:
+    return SAETrainerConfig(total_training_samples=10 * ROWS, train_batch_size_samples=ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "named"),
+    [
+        ("batchtopk", {"dtype": "bfloat16"}, "batchtopk with dtype=bfloat16"),
+        ("batchtopk", {"normalize_activations": "layer_norm"}, "normalize_activations=layer_norm"),
+        ("batchtopk", {"normalize_activations": "constant_norm_rescale"}, "constant_norm_rescale"),
+        ("transcoder", {"dtype": "float16"}, "transcoder with dtype=float16"),
+        ("matryoshka_batchtopk", {"use_matryoshka_aux_loss": True}, "use_matryoshka_aux_loss=true"),
+    ],
+)
+def test_a_selection_over_the_batch_is_never_made_by_each_process_alone(
+    name: str, options: dict[str, Any], named: str
+) -> None:
+    sae = make(name, d_in=8, d_sae=40, seed=0, k=4, **options)
+    TrainStep(sae, config())
+    with pytest.raises(Unsupported, match=f"{named}.* one process, or without"):
+        TrainStep(sae, config(), ranks=OneOfTwo())
+
+
+def test_a_hook_hung_in_later_does_not_make_the_selection_local() -> None:
+    sae = make("batchtopk", d_in=8, d_sae=40, seed=0, k=4)
+    step = TrainStep(sae, config(), ranks=OneOfTwo())
+    sae.hook_sae_acts_post.add_hook(lambda tensor, hook: tensor)
+    with pytest.raises(Unsupported, match="a hook on the dictionary"):
+        step.step(torch.ones(ROWS, 8))
+
+
+@pytest.mark.parametrize("name", ["topk", "standard"])
+def test_what_selects_within_a_row_is_shared_in_half_precision_too(name: str) -> None:
+    sae = make(name, d_in=8, d_sae=40, seed=0, dtype="bfloat16")
+    TrainStep(sae, config(), ranks=OneOfTwo()).step(torch.ones(ROWS, 8, dtype=torch.bfloat16))

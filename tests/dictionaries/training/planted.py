@@ -72,11 +72,11 @@ def _header(n_rows: int, seed: int) -> StoreHeader:
         vocabulary_sha256=None,
         fidelity={"against": "eager", "max_abs_difference": 0.0, "largest_logit": 1.0},
         provenance=Provenance(
-            command="interp capture planted text.txt",
+            command="interp capture --length 10 planted text.txt",
             model_hash="model",
             corpus_hash="corpus",
             seed=seed,
             versions={},
-            settings={},
+            settings={"model": "tiny"},
         ),
     )

@@ -12,8 +12,8 @@ from interp.capture.interruption import Interrupted
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.files import open_dictionary
 from interp.dictionaries.training import loop as loop_module
-from interp.dictionaries.training import train
 from interp.dictionaries.training.live import LiveSource, live_source
+from interp.dictionaries.training.train import train
 from interp.models.load import load
 from tests.capture.conftest import make_corpus
 

@@ -20,13 +20,14 @@ from interp.capture.interruption import Interrupted
 from interp.capture.store import ActivationStore
 from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.files import open_dictionary
-from interp.dictionaries.training import TrainingRecipe, train
+from interp.dictionaries.training import TrainingRecipe
 from interp.dictionaries.training import loop as loop_module
 from interp.dictionaries.training.learner import Learner, trainer_config
 from interp.dictionaries.training.log import last_line
 from interp.dictionaries.training.plan import plan_training, training_settings
 from interp.dictionaries.training.preparation import estimated_mean, estimated_scaler
 from interp.dictionaries.training.rows import training_batches
+from interp.dictionaries.training.train import train
 from interp.results.errors import BadInput, CorruptFile, Mismatch
 from tests.dictionaries.training.planted import READ, WRITTEN, planted_rows, planted_store
 
@@ -230,7 +231,7 @@ def test_the_card_recipe_and_log_say_what_was_done(store: ActivationStore, tmp_p
     (path,) = train(store, tmp_path / "d", **{**SHORT, "k": 2, "n_tokens": 2450, "seed": 4})
     sae = open_dictionary(path)
     card = DictionaryCard.of(sae)
-    assert (card.model, card.model_hash, card.corpus_hash) == ("planted", "model", "corpus")
+    assert (card.model, card.model_hash, card.corpus_hash) == ("tiny", "model", "corpus")
     assert (card.n_training_tokens, card.seed, card.store_rows) == (2400, 4, 3000)
     assert card.provenance is not None
     recipe = TrainingRecipe.load(path)
@@ -299,10 +300,40 @@ def test_a_corrupt_checkpoint_is_one_clear_error(
 def test_a_loss_that_is_not_finite_ends_the_run(store: ActivationStore, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"the loss is (nan|inf) at step .* lower --lr"):
         train(store, tmp_path / "d", **{**SHORT, "arch": "standard", "lr": 1e30})
-    assert not (tmp_path / "d").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_nan_in_the_store_is_refused_by_site_and_row(tmp_path: Path) -> None:
     spoilt = planted_store(tmp_path / "store", spoilt=(2000, float("nan")))
     with pytest.raises(BadInput, match=f"{WRITTEN} is nan in row 2000"):
-        train(spoilt, tmp_path / "d", **{**SHORT, "n_tokens": 3000, **TRANSCODER, "k": 2})
+        settings = {**SHORT, "n_tokens": 3000, "checkpoint_every": 1000, **TRANSCODER}
+        train(spoilt, tmp_path / "d", **settings, k=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_nothing_is_left_where_a_tracker_is_not_there(
+    store: ActivationStore, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="no log-to 'paper'"):
+        train(store, tmp_path / "d", **SHORT, k=2, log_to="paper")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [{}, TRANSCODER])
+def test_the_log_says_how_many_features_the_saved_dictionary_has_on(
+    store: ActivationStore, tmp_path: Path, kind: dict[str, Any]
+) -> None:
+    settings = {**SHORT, **kind, "k": 2, "batch_size": 3000, "n_tokens": 30_000}
+    (path,) = train(store, tmp_path / "d", **settings, normalize="expected_average_only_in")
+    rows = torch.from_numpy(store.rows(READ, 0, store.n_rows))
+    on = float((open_dictionary(path).encode(rows) > 0).sum(dim=-1).float().mean())
+    said = last_line(path)
+    assert said["l0_saved"] == pytest.approx(on, rel=1e-3)
+    assert on > 1.5 * said["l0"]
+
+
+def test_where_selection_needs_no_threshold_none_is_told_of(
+    store: ActivationStore, tmp_path: Path
+) -> None:
+    (path,) = train(store, tmp_path / "d", **SHORT, arch="topk", k=2)
+    assert "l0_saved" not in last_line(path)

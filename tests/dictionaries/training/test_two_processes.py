@@ -9,8 +9,8 @@ import torch.distributed as dist
 
 from interp.capture.store import ActivationStore
 from interp.dictionaries.files import open_dictionary
-from interp.dictionaries.training import train
-from interp.results.errors import BadInput
+from interp.dictionaries.training.train import train
+from interp.results.errors import BadInput, Unsupported
 from tests.dictionaries.training.planted import READ, WRITTEN
 
 SETTINGS: dict[str, Any] = {
@@ -30,6 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "batchtopk": {"normalize": "expected_average_only_in"},
     "matryoshka_batchtopk": {"arch": "matryoshka_batchtopk"},
     "transcoder": {"arch": "transcoder", "site_out": WRITTEN},
+    "standard": {"arch": "standard", "k": None, "options": {"l1_coefficient": 3.0}},
 }
 
 
@@ -51,6 +52,8 @@ def _both(store: ActivationStore, out: Path, settings: dict[str, Any]) -> list[i
                 code = 0
             except BadInput:
                 code = 2
+            except Unsupported:
+                code = 3
             finally:
                 os._exit(code)
         children.append(child)
@@ -84,3 +87,17 @@ def test_a_batch_that_two_ranks_cannot_share_is_refused_by_both(
     store: ActivationStore, tmp_path: Path
 ) -> None:
     assert _both(store, tmp_path / "two", {**SETTINGS, "batch_size": 101}) == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"options": {"dtype": "bfloat16"}},
+        {"arch": "matryoshka_batchtopk", "options": {"use_matryoshka_aux_loss": True}},
+    ],
+)
+def test_a_selection_that_two_ranks_cannot_share_is_refused_before_any_file(
+    store: ActivationStore, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    assert _both(store, tmp_path / "two", {**SETTINGS, **changed}) == [3, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["two.meeting"]

@@ -87,6 +87,24 @@ def test_activity_is_that_of_the_dense_array():
     assert ((found.density_interval[:, 0] <= found.density) & (found.density <= 1)).all()
 
 
+def test_firings_below_zero_are_as_strong_as_above_and_keep_their_sign_in_contexts():
+    data = drawn(9)
+    signs = np.where(np.random.default_rng(9).random(data.acts.shape) < 0.5, -1, 1)
+    signed = data._replace(acts=(data.acts * signs).astype(np.float32))
+    one = passed(data, settings_of(data), [120]).finish(None)
+    other = passed(signed, settings_of(data), [120]).finish(None)
+    assert_equal(other.activity, one.activity)
+    assert_equal(other.labels, one.labels)
+    for name in ("strongest", "sampled"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        for field in ("row", "band", "token"):
+            np.testing.assert_array_equal(getattr(mine, field), getattr(theirs, field))
+        feature, slot = np.nonzero(theirs.row >= 0)
+        value = signed.acts[theirs.row[feature, slot], feature]
+        np.testing.assert_array_equal(theirs.activation[feature, slot], value)
+        assert (value < 0).any()
+
+
 def test_the_strongest_contexts_are_those_of_a_sort_one_a_sequence():
     data = drawn(2)
     found = passed(data, settings_of(data), [100, 101, 250]).finish(None).strongest

@@ -131,6 +131,14 @@ def test_without_a_key_nothing_is_sent(views, endpoint, monkeypatch):
     assert handler.seen == []
 
 
+def test_an_endpoint_of_ones_own_is_asked_without_a_key(views, endpoint):
+    address, handler = endpoint
+    handler.content = json.dumps({"choices": [{"message": {"content": "words"}}]}).encode()
+    assert endpoint_describer(base_url=address, model="m").describe(views.feature(3)).text
+    ((_, authorization, _),) = handler.seen
+    assert authorization is None
+
+
 def test_an_endpoint_that_is_not_there_is_incomplete(views, monkeypatch):
     monkeypatch.setenv("A_KEY", "secret")
     describer = endpoint_describer(

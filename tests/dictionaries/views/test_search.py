@@ -1,9 +1,12 @@
 """Search finds what was planted, and says when nothing can be found."""
 
+from dataclasses import replace
+
 import pytest
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE
 
 from interp.dictionaries.files import save_dictionary
+from interp.dictionaries.views.feature_views import FeatureViews
 from interp.dictionaries.views.run import view_features
 from interp.dictionaries.views.search import search_features
 from interp.results.errors import BadInput, Mismatch
@@ -37,6 +40,30 @@ def test_a_feature_is_most_like_itself_in_a_saved_or_given_dictionary(store, tmp
         search_features(views, like=(planted_dictionary(d_in=33), 0))
     with pytest.raises(BadInput, match="feature 99"):
         search_features(views, like=(other, 99))
+
+
+def test_views_find_their_dictionary_from_elsewhere_and_refuse_another_in_its_place(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    save_dictionary(planted_dictionary(), tmp_path / "sae")
+    views = view_features("sae", store)
+    view_path = views.save(tmp_path / "views")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    loaded = FeatureViews.load(view_path)
+    (hit,) = search_features(loaded, like=(planted_dictionary(), 4), n=1)
+    assert hit.feature == 4
+    # Of a release its id is needed as well: here it is passed on to where there is none.
+    released = replace(loaded, sae_id="layer_3")
+    assert FeatureViews.load(released.save(tmp_path / "released")).sae_id == "layer_3"
+    with pytest.raises(BadInput, match="no id 'layer_3'"):
+        search_features(released, like=(planted_dictionary(), 4))
+    altered = planted_dictionary()
+    altered.W_dec.data[0, 0] += 1
+    save_dictionary(altered, tmp_path / "sae", overwrite=True)
+    with pytest.raises(Mismatch, match="no longer has the weights"):
+        search_features(loaded, like=(planted_dictionary(), 4))
 
 
 def test_what_cannot_be_found_is_said_with_what_can(views):

@@ -8,7 +8,10 @@ import pytest
 import torch
 from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
 from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
+from sae_lens.saes.transcoder import Transcoder, TranscoderConfig
 
+from interp.dictionaries.card import DictionaryCard
+from interp.dictionaries.views.describers.endpoint import prompt
 from interp.dictionaries.views.encoding import Encoder
 from interp.dictionaries.views.feature_views import FeatureViews
 from interp.dictionaries.views.reading import viewed_batches
@@ -140,6 +143,45 @@ def test_a_dictionary_of_another_model_site_or_width_is_refused(store):
         view_features(planted_dictionary(d_in=33), store)
     with pytest.raises(BadInput, match="no site"):
         view_features(planted_dictionary(), store, neurons="blocks.9.mlp.hook_post")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"n_strongest": 0}, {"n_sampled": 0}, {"width": -1}, {"n_partners": 0}, {"batch_size": -5}],
+)
+def test_numbers_that_leave_nothing_to_view_are_refused(store, asked):
+    ((name, number),) = asked.items()
+    with pytest.raises(BadInput, match=f"{name} is {number}: expected at least"):
+        view_features(planted_dictionary(), store, **asked)
+
+
+def test_a_transcoder_needs_its_input_alone_in_the_store(store):
+    with torch.random.fork_rng():
+        config = TranscoderConfig(
+            d_in=D_IN, d_out=16, d_sae=D_SAE, device="cpu", apply_b_dec_to_input=False
+        )
+        sae = Transcoder(config)
+    facts = {**vars(DictionaryCard.of(sae)), "site": SITE, "site_out": "blocks.7.hook_mlp_out"}
+    DictionaryCard(**facts).write_to(sae)
+    assert view_features(sae, store).d_sae == D_SAE
+    absent = {**facts, "site": "blocks.8.hook_mlp_in"}
+    DictionaryCard(**absent).write_to(sae)
+    with pytest.raises(BadInput, match="blocks.8.hook_mlp_in"):
+        view_features(sae, store)
+
+
+def test_words_without_a_mark_of_a_space_are_shown_apart_and_subwords_as_they_are(store):
+    views = view_features(planted_dictionary(), store)
+    subwords = views.feature(3).strongest[0]
+    assert "w" in subwords.line and subwords.line.replace("«", "").replace("»", "") == "".join(
+        subwords.tokens
+    )
+    assert views.vocabulary is not None
+    bare = replace(views, vocabulary=tuple(word.strip() for word in views.vocabulary))
+    words = bare.feature(3).strongest[0]
+    assert words.line.split(" ")[words.marked] == "«w3»"
+    assert len(words.line.split(" ")) == len(words.tokens)
+    assert words.line in repr(bare.feature(3)) and words.line in prompt(bare.feature(3))
 
 
 def test_a_store_without_a_vocabulary_shows_ids(tmp_path):

@@ -1,7 +1,7 @@
 """Describe a feature by asking a language model behind an OpenAI-compatible endpoint.
 
-Nothing is sent unless such a describer is made and called: the address, the model and the name of
-the environment variable with the key are given each time, none has a default.
+Nothing is sent unless such a describer is made and called: the address and the model are given each
+time, and the name of the environment variable with the key where one is asked for.
 """
 
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 from interp.dictionaries.views.describer import Describer, Description
 from interp.dictionaries.views.describers import rule
-from interp.dictionaries.views.feature_view import ContextView, FeatureView
+from interp.dictionaries.views.feature_view import FeatureView
 from interp.results.errors import BadInput, Incomplete
 from interp.results.intervals import Interval
 
@@ -22,21 +22,20 @@ _NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def endpoint_describer(
-    *, base_url: str, model: str, key_variable: str, timeout_s: float = 60.0
+    *, base_url: str, model: str, key_variable: str | None = None, timeout_s: float = 60.0
 ) -> Describer:
     """A describer that posts to `base_url`/chat/completions.
 
     The key is read from the environment variable `key_variable` when the describer is called, sent
-    to that address alone (redirects are not followed) and kept nowhere. BadInput where the variable
-    is empty or the endpoint refuses, Incomplete where it cannot be reached.
+    to that address alone (redirects are not followed) and kept nowhere; without a variable none is
+    sent, which a server of one's own may not ask for. BadInput where the variable is empty or the
+    endpoint refuses, Incomplete where it cannot be reached.
     """
     if not base_url.startswith(("http://", "https://")):
         raise BadInput(f"{base_url!r} is no address: expected https://host/v1")
 
     def describe(view: FeatureView) -> Description:
-        key = os.environ.get(key_variable, "")
-        if not key:
-            raise BadInput(f"the environment variable {key_variable} is empty: put the key there")
+        key = None if key_variable is None else _key(key_variable)
         address = f"{base_url.rstrip('/')}/chat/completions"
         text = _answer(_post(address, model, key, prompt(view), timeout_s), address)
         return Description(
@@ -53,22 +52,23 @@ def endpoint_describer(
     return Describer(name="endpoint", describe=describe)
 
 
+def _key(variable: str) -> str:
+    key = os.environ.get(variable, "")
+    if not key:
+        raise BadInput(f"the environment variable {variable} is empty: put the key there")
+    return key
+
+
 def prompt(view: FeatureView) -> str:
     """What is sent about a feature: its strongest and some weak contexts, and promoted tokens."""
     weak = [context for context in view.sampled if context.band == 0][:3]
-    lines = [_line(context) for context in (*view.strongest, *weak)]
+    lines = [f"{context.activation:.2f}: {context.line}" for context in (*view.strongest, *weak)]
     if view.promoted:
         lines.append("It promotes: " + ", ".join(repr(token.name) for token in view.promoted))
     return "\n".join([_ASK, "", *lines])
 
 
-def _line(context: ContextView) -> str:
-    before = "".join(context.tokens[: context.marked])
-    after = "".join(context.tokens[context.marked + 1 :])
-    return f"{context.activation:.2f}: {before}«{context.tokens[context.marked]}»{after}"
-
-
-def _post(address: str, model: str, key: str, text: str, timeout_s: float) -> Any:
+def _post(address: str, model: str, key: str | None, text: str, timeout_s: float) -> Any:
     import httpx
 
     body = {
@@ -80,7 +80,7 @@ def _post(address: str, model: str, key: str, text: str, timeout_s: float) -> An
         response = httpx.post(
             address,
             json=body,
-            headers={"Authorization": f"Bearer {key}"},
+            headers={} if key is None else {"Authorization": f"Bearer {key}"},
             timeout=timeout_s,
             follow_redirects=False,
         )
