@@ -125,7 +125,8 @@ def _corpus(text: str | None, model: str | None, length: int, packing: str) -> A
 
     if text is None:
         return None
-    return open_corpus(text, model, length=length, packing=packing)
+    how = "document" if packing == "document" else "pack"
+    return open_corpus(text, model, length=length, packing=how)
 
 
 def _show(found: "DictionaryEvaluation") -> None:
