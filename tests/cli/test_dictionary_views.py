@@ -1,12 +1,14 @@
 """`interp dictionary views`, `search` and `show`: what they print, as text and as JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from interp.cli.app import app
 from interp.dictionaries.files import save_dictionary
+from interp.dictionaries.views.feature_views import FeatureViews
 from interp.results.errors import BadInput, Incomplete
 from tests.dictionaries.views.planted import NEURONS, planted_dictionary, planted_store
 
@@ -70,6 +72,20 @@ def test_show_prints_one_feature_with_its_checked_description(place):
     content = json.loads(invoke("show", place / "views", 3, "--json"))
     assert content["feature"] == 3 and content["descriptions"][0]["describer"] == "rule"
     assert content["neuron_null"] is None or content["neuron_null"] > 0
+
+
+def test_words_stand_apart_where_the_vocabulary_has_no_mark_of_a_space(place, tmp_path):
+    found = FeatureViews.load(place / "views")
+    assert found.vocabulary is not None
+    bare = tuple(word.strip() for word in found.vocabulary)
+    replace(found, vocabulary=bare).save(tmp_path / "bare")
+    shown = invoke("show", tmp_path / "bare", 3)
+    assert " «w3» " in shown and "« w3» w" in invoke("show", place / "views", 3)
+
+
+def test_an_id_within_a_release_goes_to_the_dictionary_that_is_liked(place):
+    with pytest.raises(BadInput, match="no id 'layer_3'"):
+        invoke("search", place / "views", "--like", f"{place / 'sae'}:5", "--sae-id", "layer_3")
 
 
 def test_an_endpoint_needs_the_name_of_a_model_and_no_key(place):
