@@ -176,7 +176,7 @@ def test_only_the_last_token_counts_where_only_it_is_asked_for(bridge) -> None:
     assert n == {"all": [7, 11, 11] * 3, "last": [1] * 9}
 
 
-@pytest.mark.parametrize(("n_tokens", "read"), [(40, 40), (999, 96)])
+@pytest.mark.parametrize(("n_tokens", "read"), [(41, 41), (999, 96)])
 def test_progress_counts_the_tokens_that_its_total_counts(bridge, n_tokens, read) -> None:
     corpus = corpus_of(9, bos=True, padded=True)
     steps: list[int] = []
