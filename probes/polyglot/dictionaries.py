@@ -4,7 +4,7 @@
 
 writes a dictionary for the residual stream and the MLP output of every layer, each with its
 evaluation on held-out questions beside it, and prints what they measure. The shipped ones were
-made by this command.
+made by this command; where DIR is there, it is evaluated again.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from interp.dictionaries.files import open_dictionary, read_card, save_dictionar
 from interp.dictionaries.training.train import train
 from interp.models.load import load
 from interp.models.reference import BUNDLED
-from interp.results.errors import BadInput
 from probes.polyglot.labelled import labelled_lines
 from probes.polyglot.languages import LINE_WORDS
 from probes.polyglot.mixtures import Mixture
 
+COMMAND = "python -m probes.polyglot.dictionaries"
 BASE = BUNDLED / "polyglot" / "base"
 LINES = Mixture(languages=(0.2, 0.2, 0.2, 0.2, 0.2), code_mixing=0.3, ability=0.0)
 """All five languages alike, though the base has hardly seen two of them: abilities move there."""
@@ -44,14 +44,11 @@ DEAD_FEATURE_WINDOW = 200
 """Steps: half of the features have not fired by then, and are taken up by the auxiliary loss."""
 
 
-def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
-    """Train every dictionary into `out`, then evaluate each; their names and evaluations."""
-    if out.exists():
-        raise BadInput(f"{out} exists: choose another --out")
+def make(out: Path) -> None:
+    """Train a dictionary for every site into `out`, in float16 on disk."""
     with tempfile.TemporaryDirectory() as place:
-        seen = _store(Path(place) / "seen", _lines(N_LINES, TRAIN_SEED, held_out=False))
         trained = train(
-            seen,
+            _store(Path(place) / "store", _lines(N_LINES, TRAIN_SEED, held_out=False)),
             Path(place) / "trained",
             site=SITES,
             arch="batchtopk",
@@ -63,19 +60,30 @@ def make(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
             lr_decay_steps=N_TOKENS // BATCH_SIZE // 4,
             dead_feature_window=DEAD_FEATURE_WINDOW,
             normalize="expected_average_only_in",
-            command="python -m probes.polyglot.dictionaries",
+            command=COMMAND,
         )
-        corpus = _lines(N_HELD_OUT, HELD_OUT_SEED, held_out=True)
-        unseen = _store(Path(place) / "unseen", corpus)
-        model = load(BASE)
         for path in trained:
             site = read_card(path).site or path.name
-            made = save_dictionary(open_dictionary(path), out / site, stored_as="float16")
+            save_dictionary(open_dictionary(path), out / site, stored_as="float16")
+
+
+def evaluate(out: Path) -> Iterator[tuple[str, DictionaryEvaluation]]:
+    """Every dictionary in `out`, its evaluation on held-out questions saved beside it."""
+    model = load(BASE)
+    corpus = _lines(N_HELD_OUT, HELD_OUT_SEED, held_out=True)
+    with tempfile.TemporaryDirectory() as place:
+        store = _store(Path(place) / "store", corpus)
+        for path in sorted(out.iterdir()):
             evaluation = evaluate_dictionary(
-                open_dictionary(made), unseen, model=model, corpus=corpus, predicted="last"
+                open_dictionary(path),
+                store,
+                model=model,
+                corpus=corpus,
+                predicted="last",
+                command=COMMAND,
             )
-            evaluation.save(made / "evaluation")
-            yield made.name, evaluation
+            evaluation.save(path / "evaluation", overwrite=True)
+            yield path.name, evaluation
 
 
 def _lines(n: int, seed: int, *, held_out: bool) -> Corpus:
@@ -87,10 +95,13 @@ def _store(path: Path, lines: Corpus) -> ActivationStore:
 
 
 def main() -> None:
-    """Make them and print their evaluations."""
+    """Make them, unless they are there, and print their evaluations."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    for name, evaluation in make(parser.parse_args().out):
+    out = parser.parse_args().out
+    if not out.exists():
+        make(out)
+    for name, evaluation in evaluate(out):
         sys.stdout.write(f"{name}\n{evaluation}\n")
 
 
