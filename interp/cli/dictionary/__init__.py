@@ -5,7 +5,16 @@ from typing import Any
 
 import typer
 
-VERBS: tuple[str, ...] = ("train", "evaluate", "info", "import", "export", "views", "search", "show")
+VERBS: tuple[str, ...] = (
+    "train",
+    "evaluate",
+    "info",
+    "import",
+    "export",
+    "views",
+    "search",
+    "show",
+)
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
