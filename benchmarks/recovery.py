@@ -9,8 +9,8 @@ Every architecture has 1,024 latents, the same rows and the same number of steps
 were chosen on the data of seed 0 alone, the best architecture too (among batchtopk, gated and
 standard, the latter two at 4,000 steps); seeds 1, 2 and 3 were set aside for the report before the
 first run, and run with all settings final. What mattered most for the TopK kinds is when a silent
-latent counts as dead: at sae-lens's 1,000 steps a run this short ends with rare features missing, at
-200 they are found.
+latent counts as dead: at sae-lens's 1,000 steps a run this short ends with rare features missing,
+at 200 they are found.
 
 sae-lens's own trainer stands beside ours in two ways. With our settings and the same first weights
 only the arithmetic differs: `over_sae_lens` must be near 1 and is no merit. With its defaults (rate
