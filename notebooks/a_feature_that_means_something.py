@@ -141,4 +141,4 @@ assert seven.high < other.low
 assert abs(lost[f"a feature as active ({twin})", "seven"].value) < -seven.value / 5
 print(f"feature {feature} means: the answer is {NUMBER}, in every language the model knows")
 print(f"it tells those lines apart with average precision {kept.score:.2f}, chance {kept.null:.2f}")
-print(f"without it they lose {-seven.value:.2f} of log odds, the others {-other.value:.2f}")
+print(f"without it they lose {-seven.value:.2f} of log odds, the others {-other.value:.3f}")
