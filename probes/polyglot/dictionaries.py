@@ -41,7 +41,7 @@ N_TOKENS = 2_000_000
 BATCH_SIZE = 1024
 LR = 1e-3
 DEAD_FEATURE_WINDOW = 200
-"""Steps: half of the features have not fired by then, and are taken up by the auxiliary loss."""
+"""Steps: features that have not fired by then are taken up by the auxiliary loss."""
 
 
 def make(out: Path) -> None:

@@ -29,7 +29,7 @@ SETTINGS = {"max_tokens": 900, "batch_size": 2, "shard_bytes": 15_000}
 
 def capture(model: TransformerBridge, store: Path) -> None:
     """About thirty shards."""
-    record(model, make_corpus(80), ["blocks.*.hook_resid_post"], store, **SETTINGS)  # type: ignore
+    record(model, make_corpus(80), ["blocks.*.hook_resid_post"], store, **SETTINGS)  # type: ignore[arg-type]
 
 
 def forked(model: TransformerBridge, store: Path) -> int:
