@@ -79,3 +79,8 @@ def test_layer_norm_is_refused_where_sae_lens_cannot_undo_it(store: ActivationSt
     with pytest.raises(Unsupported, match="cannot be trained with layer_norm"):
         planned(store, normalize="layer_norm")
     assert planned(store, arch="standard", normalize="layer_norm").recipes
+
+
+def test_k_given_twice_is_refused(store: ActivationStore) -> None:
+    with pytest.raises(BadInput, match="k is given twice"):
+        planned(store, k=[4], options={"k": 8})
