@@ -35,7 +35,7 @@ def recipes(
         takes = sorted(name for name in known if name.endswith("coefficient")) or sorted(known)
         raise BadInput(f"{arch} takes no k: give its sparsity as an option, {' or '.join(takes)}")
     if k and "k" in options:
-        raise BadInput(f"k is given twice, {list(k)} and as the option {options['k']!r}: give it once")
+        raise BadInput(f"k is given twice, {list(k)} and option k={options['k']!r}: give it once")
     swept = {"k": list(k)} if k else {}
     swept |= {name: value for name, value in options.items() if _is_sweep(arch, name, value)}
     single = {name: value for name, value in options.items() if name not in swept}
