@@ -5,7 +5,18 @@ import sys
 
 import typer
 
-from interp.cli import ability, capture, demo, dictionary, explore, model, store, study
+from interp.cli import (
+    ability,
+    capture,
+    demo,
+    dictionary,
+    explore,
+    model,
+    modules,
+    neurons,
+    store,
+    study,
+)
 from interp.results.errors import InterpError
 from interp.results.escape import visible
 
@@ -22,6 +33,8 @@ app.add_typer(model.app, name="model")
 app.command("capture")(capture.capture)
 app.add_typer(store.app, name="store")
 app.add_typer(dictionary.app, name="dictionary")
+app.add_typer(neurons.app, name="neurons")
+app.add_typer(modules.app, name="modules")
 app.add_typer(ability.app, name="ability")
 app.add_typer(study.app, name="study")
 app.command("explore")(explore.explore)
