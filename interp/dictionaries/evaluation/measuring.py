@@ -12,8 +12,8 @@ from interp.dictionaries.evaluation.firing import FiringCounts
 from interp.dictionaries.evaluation.moments import RowMean
 from interp.dictionaries.evaluation.reconstruction import row_statistics
 from interp.dictionaries.evaluation.rows import RowReader, Span
-from interp.dictionaries.evaluation.sums import SequenceSums
 from interp.results.errors import BadInput
+from interp.results.sequence_sums import SequenceSums
 
 
 class RowsMeasured(NamedTuple):

@@ -15,8 +15,8 @@ from interp.dictionaries.evaluation.randomised import randomised_model
 from interp.dictionaries.evaluation.reconstruction import row_statistics
 from interp.dictionaries.evaluation.rows import RowBatch
 from interp.dictionaries.evaluation.splicing import Sites
-from interp.dictionaries.evaluation.sums import SequenceSums
 from interp.models.load import load
+from interp.results.sequence_sums import SequenceSums
 
 _SEQUENCES = 8
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.dictionaries.evaluation.sums import ROWS, Totals
+from interp.results.sequence_sums import ROWS, Totals
 
 _NO_LENGTH = 1e-4
 """A row shorter than this counts as of length 1 in the l2 ratio, as in sae-lens."""

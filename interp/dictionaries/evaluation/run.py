@@ -39,7 +39,6 @@ from interp.dictionaries.evaluation.splicing import (
     spliced_losses,
     splicing_measures,
 )
-from interp.dictionaries.evaluation.sums import ROWS, BySequence, SequenceSums, bootstrap
 from interp.dictionaries.files import open_dictionary
 from interp.dictionaries.matching import best_matches, directions
 from interp.dictionaries.weights_hash import weights_sha256
@@ -48,6 +47,7 @@ from interp.results.errors import BadInput
 from interp.results.intervals import Interval, mean_t, wilson
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
+from interp.results.sequence_sums import ROWS, BySequence, SequenceSums, bootstrap
 
 BASELINES = ("pca", "random", "neurons", "randomised_model")
 RECOVERED_AT = 0.9

@@ -11,9 +11,9 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.corpus.corpus import Corpus, TokenBatch
 from interp.dictionaries.evaluation.contestants import Contestant
-from interp.dictionaries.evaluation.sums import ROWS, SequenceSums, Totals
 from interp.interventions import Intervention, intervened, splice, zero
 from interp.results.errors import BadInput, Unsupported
+from interp.results.sequence_sums import ROWS, SequenceSums, Totals
 
 _LOGITS_AT_ONCE = 1 << 23
 

@@ -13,7 +13,7 @@ from interp.dictionaries.evaluation.measuring import measure_rows
 from interp.dictionaries.evaluation.reconstruction import reconstruction_measures
 from interp.dictionaries.evaluation.rows import RowReader
 from interp.dictionaries.evaluation.splicing import Sites, spliced_losses, splicing_measures
-from interp.dictionaries.evaluation.sums import bootstrap
+from interp.results.sequence_sums import bootstrap
 from tests.dictionaries.evaluation.conftest import LENGTH, SITE
 
 N = 60

@@ -14,11 +14,11 @@ from interp.dictionaries.card import DictionaryCard
 from interp.dictionaries.evaluation import MEASURES, DictionaryEvaluation, evaluate_dictionary
 from interp.dictionaries.evaluation.contestants import Coded, Contestant
 from interp.dictionaries.evaluation.splicing import Sites, spliced_losses, splicing_measures
-from interp.dictionaries.evaluation.sums import bootstrap
 from interp.dictionaries.matching import directions
 from interp.dictionaries.weights_hash import weights_sha256
 from interp.models.load import load
 from interp.results.errors import BadInput, CorruptFile, Mismatch
+from interp.results.sequence_sums import bootstrap
 from tests.dictionaries.evaluation.conftest import D_SAE, LENGTH, SITE, SITE_IN, SITE_OUT, corpus_of
 from tests.models import BOS, D_VOCAB, PAD, tiny_model_directory
 from tests.plots.hostile import HOSTILE

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from interp.dictionaries.evaluation.firing import FiringCounts, feature_measures
 from interp.dictionaries.evaluation.moments import JointMoments
-from interp.dictionaries.evaluation.sums import ROWS, SequenceSums, Totals, bootstrap
+from interp.results.sequence_sums import ROWS, SequenceSums, Totals, bootstrap
 
 
 def summed(sequence: np.ndarray, values: np.ndarray, cuts: list[int]) -> SequenceSums:
