@@ -184,7 +184,7 @@ def test_a_pattern_is_refused_even_where_it_has_as_many_heads_as_tokens(tmp_path
         assert "blocks.0.attn.hook_pattern" not in names
 
 
-@pytest.mark.parametrize("style", ["mixtral", "olmoe", "qwen2_moe"])
+@pytest.mark.parametrize("style", ["mixtral", "olmoe", "qwen2_moe", "qwen3_moe"])
 def test_neurons_of_a_mixture_are_refused_with_the_right_sites(
     model_directory: Directory, style: str
 ):
@@ -203,7 +203,7 @@ def test_neurons_of_a_mixture_are_refused_with_the_right_sites(
             resolve_sites(bridge, shared)
 
 
-@pytest.mark.parametrize("style", ["mixtral", "olmoe", "qwen2_moe"])
+@pytest.mark.parametrize("style", ["mixtral", "olmoe", "qwen2_moe", "qwen3_moe"])
 @torch.no_grad()
 def test_router_logits_are_flattened_in_the_order_of_batch_and_pos(
     model_directory: Directory, style: str
