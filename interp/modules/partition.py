@@ -59,7 +59,7 @@ class Partition:
         labels, n = self.labels, self.n_experts
         if labels.ndim != 1 or labels.shape != self.dead.shape:
             raise Mismatch(
-                f"labels of shape {labels.shape}, dead neurons of shape {self.dead.shape}: expected "
+                f"labels of shape {labels.shape}, dead of shape {self.dead.shape}: expected "
                 "one of each for every neuron"
             )
         used = np.unique(labels)
