@@ -59,7 +59,7 @@ def test_search_prints_a_table_or_json(place):
     assert alike["hits"][0]["feature"] == 5 and alike["hits"][0]["q_value"] is None
     for option, text, said in (
         ("--label", "even", "COLUMN=VALUE"),
-        ("--like", "5", "DICT:FEATURE"),
+        ("--like", "5", "no dictionary"),
     ):
         with pytest.raises(BadInput, match=said):
             invoke("search", place / "views", option, text)

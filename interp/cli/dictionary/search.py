@@ -11,7 +11,7 @@ from interp.results.escape import visible
 if TYPE_CHECKING:
     from sae_lens.saes.sae import SAE
 
-    from interp.dictionaries.views.search import FeatureHit
+    from interp.dictionaries.views.feature_hit import FeatureHit
 
 
 def search(
@@ -21,7 +21,11 @@ def search(
     ] = None,
     label: Annotated[str | None, typer.Option("--label", help="COLUMN=VALUE.")] = None,
     like: Annotated[
-        str | None, typer.Option("--like", help="DICT:FEATURE, in this dictionary or another.")
+        str | None,
+        typer.Option(
+            "--like",
+            help="DICT:FEATURE, in this dictionary or another; DICT alone matches all features.",
+        ),
     ] = None,
     sae_id: Annotated[
         str | None, typer.Option("--sae-id", help="Dictionary of --like within a release.")
@@ -59,13 +63,12 @@ def _label(text: str) -> tuple[str, int]:
     return column, int(value)
 
 
-def _like(text: str, sae_id: str | None) -> "tuple[SAE[Any], int]":
+def _like(text: str, sae_id: str | None) -> "tuple[SAE[Any], int | None]":
     from interp.dictionaries.files import open_dictionary
-    from interp.results.errors import BadInput
 
     dictionary, _, feature = text.rpartition(":")
     if not dictionary or not feature.isdecimal():
-        raise BadInput(f"--like {text!r}: expected DICT:FEATURE, like sae:17")
+        return open_dictionary(text, sae_id=sae_id), None
     return open_dictionary(dictionary, sae_id=sae_id), int(feature)
 
 

@@ -1,16 +1,16 @@
 """Features by what they are for: by a token, by a label, by likeness to another feature."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from interp.dictionaries.views.chance import overlap_p
 from interp.dictionaries.views.contexts import tokens_of
+from interp.dictionaries.views.feature_hit import FeatureHit
 from interp.dictionaries.views.feature_views import FeatureViews
 from interp.dictionaries.views.parts import Contexts, Labels
-from interp.results.errors import BadInput, Mismatch
+from interp.results.errors import BadInput
 from interp.results.escape import visible
 from interp.results.significance import benjamini_hochberg
 
@@ -18,34 +18,20 @@ if TYPE_CHECKING:
     from sae_lens.saes.sae import SAE
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeatureHit:
-    """A feature that was found, and how far it stands above chance."""
-
-    feature: int
-    score: float
-    """By token: lift, the share of its contexts that fire on the token over the token's share of
-    all rows. By label: average precision. By likeness: cosine."""
-    null: float
-    """What chance gives: 1 for a lift, the base rate, the largest cosine of random directions."""
-    q_value: float
-    """Adjusted over all features (Benjamini and Hochberg); NaN for a likeness."""
-    evidence: str
-
-
 def search_features(
     views: FeatureViews,
     *,
     token: str | int | None = None,
     label: tuple[str, int] | None = None,
-    like: tuple["str | SAE[Any]", int] | None = None,
+    like: tuple["str | SAE[Any]", int | None] | None = None,
     n: int = 20,
 ) -> tuple[FeatureHit, ...]:
     """The best `n` features by exactly one of a token, a label's value or another feature.
 
     `token` is a string of the vocabulary or an id; `label` is (column, value); `like` is a
-    dictionary and the number of its feature, from this layer or another, this seed or another:
-    decoder directions are compared, and need the dictionary of the views where it was. BadInput
+    dictionary, from this layer or another, this seed or another, and the number of its feature, or
+    None to match whole dictionaries: each feature's nearest there. Decoder directions are compared,
+    and need the dictionary of the views where it was. BadInput
     where there is no such token, label or feature; Mismatch for directions of other widths, and
     where the views' dictionary has other weights by now.
     """
@@ -57,7 +43,12 @@ def search_features(
     if label is not None:
         return _by_label(views, *label)[:n]
     assert like is not None
-    return _by_likeness(views, *like)[:n]
+    from interp.dictionaries.views.likeness import like_feature, matched
+
+    dictionary, feature = like
+    if feature is None:
+        return matched(views, dictionary)[:n]
+    return like_feature(views, dictionary, feature)[:n]
 
 
 def _by_token(views: FeatureViews, token: str | int) -> tuple[FeatureHit, ...]:
@@ -146,54 +137,3 @@ def _label(views: FeatureViews, column: str) -> Labels:
         raise BadInput(f"label {column!r} was left out: it {views.labels_left_out[column]}")
     names = ", ".join(label.column for label in views.labels)
     raise BadInput(f"the views have no label {column!r}: they have {names or 'none'}")
-
-
-def _by_likeness(
-    views: FeatureViews, dictionary: "str | SAE[Any]", feature: int
-) -> tuple[FeatureHit, ...]:
-    from interp.dictionaries.files import open_dictionary
-    from interp.dictionaries.matching import directions
-
-    own = directions(_viewed(views))
-    other = open_dictionary(dictionary) if isinstance(dictionary, str) else dictionary
-    theirs = directions(other)
-    if not 0 <= feature < len(theirs):
-        raise BadInput(f"feature {feature}: that dictionary has 0 to {len(theirs) - 1}")
-    if own.shape[1] != theirs.shape[1]:
-        raise Mismatch(
-            f"features of width {own.shape[1]} and {theirs.shape[1]} cannot be compared: take "
-            "dictionaries of sites of one width"
-        )
-    cosine = _cosines(own.cpu().numpy(), theirs[feature].cpu().numpy())
-    order = np.argsort(-cosine, kind="stable")
-    return tuple(
-        FeatureHit(
-            feature=int(i),
-            score=float(cosine[i]),
-            null=views.neighbours.null,
-            q_value=float("nan"),
-            evidence="cosine of decoder directions",
-        )
-        for i in order
-    )
-
-
-def _viewed(views: FeatureViews) -> "SAE[Any]":
-    """The dictionary that was viewed; Mismatch where another lies in its place."""
-    from interp.dictionaries.files import open_dictionary
-    from interp.dictionaries.weights_hash import weights_sha256
-
-    found = open_dictionary(views.dictionary, sae_id=views.sae_id)
-    if weights_sha256(found) != views.weights_sha256:
-        raise Mismatch(
-            f"{views.dictionary} ({found.cfg.d_sae} features) no longer has the weights that were "
-            f"viewed ({views.d_sae} features): view its features again"
-        )
-    return found
-
-
-def _cosines(
-    rows: Float[np.ndarray, "d_sae d"], direction: Float[np.ndarray, " d"]
-) -> Float[np.ndarray, " d_sae"]:
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(direction)
-    return rows @ direction / np.where(lengths > 0, lengths, 1.0)

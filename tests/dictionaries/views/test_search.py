@@ -1,8 +1,10 @@
 """Search finds what was planted, and says when nothing can be found."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+import torch
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE
 
 from interp.dictionaries.files import save_dictionary
@@ -40,6 +42,20 @@ def test_a_feature_is_most_like_itself_in_a_saved_or_given_dictionary(store, tmp
         search_features(views, like=(planted_dictionary(d_in=33), 0))
     with pytest.raises(BadInput, match="feature 99"):
         search_features(views, like=(other, 99))
+
+
+def test_matching_a_whole_dictionary_finds_where_each_feature_went(store, tmp_path):
+    path = save_dictionary(planted_dictionary(), tmp_path / "sae")
+    views = view_features(path, store)
+    other: JumpReLUSAE = planted_dictionary()
+    other.W_dec.data = other.W_dec.data.flip(0)
+    other.W_dec.data[0] = torch.randn(32, generator=torch.Generator().manual_seed(3))
+    hits = search_features(views, like=(other, None), n=24)
+    assert len(hits) == 24 and all(a.score >= b.score for a, b in pairwise(hits))
+    for hit in hits[:-1]:
+        assert hit.score == pytest.approx(1) and hit.null < 0.9
+        assert hit.evidence == f"feature {23 - hit.feature} there, each the other's nearest"
+    assert hits[-1].feature == 23 and hits[-1].score < 0.9
 
 
 def test_views_find_their_dictionary_from_elsewhere_and_refuse_another_in_its_place(
