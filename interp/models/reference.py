@@ -5,6 +5,7 @@ disk (`./polyglot` says that a directory is meant), a Hugging Face hub id. `NAME
 checkpoint of a series of any of the three.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,6 +16,7 @@ from interp.results.errors import BadInput
 
 BUNDLED = Path(__file__).parent / "bundled"
 DEFAULT_VARIANT = "base"
+"""What a family's name alone means, where its card names no `default`."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _STEP_DIRECTORY = re.compile(r"(?:step|checkpoint)[-_]?(\d+)")
@@ -72,7 +74,7 @@ def resolve_series(ref: str) -> ModelReference:
     """
     if split_step(ref)[1] is not None and not Path(ref).expanduser().is_dir():
         raise BadInput(f"{ref} names one checkpoint: leave @STEP out to name the series")
-    full = ref if "/" in ref else f"{ref}/{DEFAULT_VARIANT}"
+    full = _with_variant(ref)
     path = BUNDLED / full if full in bundled_names() else Path(ref).expanduser()
     if path.is_dir():
         kind = "bundled" if path.is_relative_to(BUNDLED) else "directory"
@@ -103,7 +105,7 @@ def _is_model_or_series(path: Path) -> bool:
 def _bundled(ref: str) -> ModelReference | None:
     name, step = split_step(ref)
     names = bundled_names()
-    full = name if "/" in name else f"{name}/{DEFAULT_VARIANT}"
+    full = _with_variant(name)
     if full in names:
         path = _at_step(ref, BUNDLED / full, step)
         return ModelReference(name=ref, kind="bundled", path=path, hub_id=None, revision=None)
@@ -112,6 +114,14 @@ def _bundled(ref: str) -> ModelReference | None:
         near = ", ".join(known for known in names if known.startswith(f"{family}/"))
         raise BadInput(f"no bundled model {ref!r}: of {family} there are {near}")
     return None
+
+
+def _with_variant(name: str) -> str:
+    card = BUNDLED / name / "card.json"
+    if "/" in name or not card.is_file():
+        return name if "/" in name else f"{name}/{DEFAULT_VARIANT}"
+    default = json.loads(card.read_text(encoding="utf-8")).get("default", DEFAULT_VARIANT)
+    return f"{name}/{default}"
 
 
 def _directory(ref: str) -> ModelReference | None:

@@ -1,0 +1,89 @@
+"""Fresh sequences with the truth beside them: labels for capture, questions for perturbation.
+
+Neither the seed of the lines nor their splits share draws with the training of any model.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from interp.corpus.corpus import Corpus, SpecialTokens
+from interp.models.tokenizer import tokenizer_digest
+from interp.results.atomic import atomic_file
+from probes.functions.tasks import (
+    ANSWER_START,
+    BOS,
+    FIRST_FUNCTION,
+    FUNCTION_POSITION,
+    FUNCTIONS,
+    LENGTH,
+    WORDS,
+    draw,
+    text,
+)
+
+Split = Literal["scoring", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("scoring", "validation", "test")
+"""To score neurons, to estimate means, and to measure what is lost."""
+PREDICTING = slice(ANSWER_START - 1, LENGTH - 1)
+"""Positions at which an answer is predicted: the colon and all answers but the last."""
+
+
+def draw_split(*, seed: int, split: Split, n_per_function: int) -> Int[np.ndarray, "n 19"]:
+    """Equally many sequences of every function, functions in turn."""
+    rng = np.random.default_rng([seed, 3, SPLITS.index(split)])
+    of = [draw(rng, n_per_function, function=i) for i in range(len(FUNCTIONS))]
+    return np.stack(of, axis=1).reshape(-1, LENGTH)
+
+
+def function_labels(tokens: Int[np.ndarray, "n 19"]) -> Int[np.ndarray, "n 19"]:
+    """The number of the function asked where an answer is predicted, -1 elsewhere."""
+    labels = np.full_like(tokens, -1)
+    labels[:, PREDICTING] = tokens[:, FUNCTION_POSITION, None] - FIRST_FUNCTION
+    return labels
+
+
+def labelled_lines(
+    *, seed: int, n_per_function: int, model: Path, split: Split = "scoring"
+) -> Corpus:
+    """A corpus of sequences with the label `function`, in the vocabulary of the model."""
+    tokens = draw_split(seed=seed, split=split, n_per_function=n_per_function)
+    return Corpus.from_tokens(
+        tokens,
+        labels={"function": function_labels(tokens)},
+        special_tokens=SpecialTokens(bos_id=BOS, special_ids=(0, 1, BOS)),
+        d_vocab=len(WORDS),
+        tokenizer_digest=tokenizer_digest(model),
+        token_strings=list(WORDS),
+        name=f"{len(tokens):,} labelled lines of functions ({split})",
+    )
+
+
+def write_items(path: Path, *, seed: int, n_per_function: int) -> None:
+    """Write questions as jsonl for `interp modules perturb`: both splits, answers marked."""
+    rows = []
+    for split in SPLITS[1:]:
+        tokens = draw_split(seed=seed, split=split, n_per_function=n_per_function)
+        for i, row in enumerate(tokens.tolist()):
+            function = FUNCTIONS[row[FUNCTION_POSITION] - FIRST_FUNCTION]
+            place = {"id": f"{split}-{i}", "split": split, "function": function}
+            rows.append({**place, "tokens": row, "answer_start": ANSWER_START})
+    _write_jsonl(path, rows)
+
+
+def write_labelled(
+    path: Path, *, seed: int = 0, n_per_function: int = 512, split: Split = "scoring"
+) -> None:
+    """Write lines as jsonl with, for every token, the number of its function or -1."""
+    tokens = draw_split(seed=seed, split=split, n_per_function=n_per_function)
+    lines = zip(text(tokens), function_labels(tokens).tolist(), strict=True)
+    _write_jsonl(path, [{"text": line, "function": labels} for line, labels in lines])
+
+
+def _write_jsonl(path: Path, rows: list[dict[str, object]]) -> None:
+    with atomic_file(path) as temporary:
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        temporary.write_text("".join(lines), encoding="utf-8")
