@@ -1,0 +1,65 @@
+"""`interp modules experts`: which experts hold more of a function's best neurons than chance."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp.cli.options import Json, Out, Overwrite, Seed, print_json
+from interp.results.atomic import check_out
+
+
+def experts(
+    scores: Annotated[
+        str, typer.Argument(help="Finding of `interp neurons score`; of several sites with commas.")
+    ],
+    partitions: Annotated[
+        str, typer.Argument(help="Finding of `interp modules partition` of each site, with commas.")
+    ],
+    out: Out,
+    fraction: Annotated[
+        float | None,
+        typer.Option(
+            "--fraction",
+            help="Share of a layer's neurons that are a function's best; 0.01, under 1000 0.1.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option("--alpha", help="Level of the published rule, not corrected.")
+    ] = 0.001,
+    fdr: Annotated[
+        float,
+        typer.Option("--fdr", help="False discovery rate over functions, experts and layers."),
+    ] = 0.05,
+    draws: Annotated[
+        int, typer.Option("--draws", help="Random partitions beside which the totals are held.")
+    ] = 200,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Test which experts hold more of each function's best neurons than random sets of their size.
+
+    Example: interp modules experts scores partition --out experts
+    """
+    from interp.modules.functional import functional_experts
+    from interp.modules.partition import Partition
+    from interp.neurons.scores import NeuronScores
+
+    check_out(out, replace=overwrite)
+    found = functional_experts(
+        [NeuronScores.load(path) for path in scores.split(",")],
+        [Partition.load(Path(path)) for path in partitions.split(",")],
+        fraction=fraction,
+        alpha=alpha,
+        fdr=fdr,
+        draws=draws,
+        seed=seed,
+        command=f"interp modules experts {scores} {partitions} --out {out}",
+    )
+    found.save(out, overwrite=overwrite)
+    if json:
+        print_json({"path": str(out), **found.to_json()})
+    else:
+        print(found)
+        print(f"\nwritten to {out}")
