@@ -15,8 +15,8 @@ from interp.dictionaries.evaluation.evaluation import DictionaryEvaluation, Shar
 from interp.dictionaries.evaluation.measures import MEASURES, MeasureKind
 
 if TYPE_CHECKING:
-    from interp.dictionaries.evaluation.randomised import randomised_model
     from interp.dictionaries.evaluation.run import evaluate_dictionary
+    from interp.models.randomised import randomised_model
 
 __all__ = [
     "MEASURES",
@@ -27,7 +27,10 @@ __all__ = [
     "randomised_model",
 ]
 
-_LATER = {"evaluate_dictionary": "run", "randomised_model": "randomised"}
+_LATER = {
+    "evaluate_dictionary": "interp.dictionaries.evaluation.run",
+    "randomised_model": "interp.models.randomised",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -36,4 +39,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return getattr(import_module(_LATER[name]), name)

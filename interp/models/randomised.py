@@ -1,7 +1,7 @@
-"""A model whose weights are drawn again: what a dictionary finds where nothing was learnt.
+"""A model whose weights are drawn again: what an analysis finds where nothing was learnt.
 
 2501.17727 finds that sparse autoencoders look as good on such models by many measures, so a
-measure means something only beside its value there.
+measure of whatever kind means something only beside its value there.
 """
 
 import hashlib

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from interp.dictionaries.evaluation import randomised_model
 from interp.models.load import load
+from interp.models.randomised import randomised_model
 from interp.results.errors import BadInput
 
 
