@@ -71,7 +71,7 @@ def _variant(directory: Path, sibling: str, blocks: np.ndarray) -> dict[str, Any
     }
 
 
-def _accuracies(facts: Facts) -> dict[str, dict[str, float]]:
+def _accuracies(facts: Facts) -> dict[str, dict[str, int | float]]:
     return {
         function: {"right": int(right), "n": facts.n, **interval._asdict()}
         for function, right, interval in zip(FUNCTIONS, facts.right, facts.accuracy(), strict=True)
