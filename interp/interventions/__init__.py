@@ -6,10 +6,25 @@ is put to work by `intervened`, for the forward passes of one block, and leaves 
     with intervened(bridge, [zero("blocks.2.hook_mlp_out", where=text_tokens)]):
         logits = bridge(tokens)
     means = site_means(bridge, ["blocks.2.hook_mlp_out"], corpus.batches(16))
+    neurons = on_units(shuffle("blocks.2.mlp.hook_post", generator=g), torch.tensor([3, 17]))
 """
 
 from interp.interventions.intervention import Intervention, handed_on, mean, splice, zero
 from interp.interventions.means import site_means
+from interp.interventions.noise import gaussian, resample, shuffle
 from interp.interventions.running import intervened
+from interp.interventions.units import on_units
 
-__all__ = ["Intervention", "handed_on", "intervened", "mean", "site_means", "splice", "zero"]
+__all__ = [
+    "Intervention",
+    "gaussian",
+    "handed_on",
+    "intervened",
+    "mean",
+    "on_units",
+    "resample",
+    "shuffle",
+    "site_means",
+    "splice",
+    "zero",
+]
