@@ -39,7 +39,7 @@ class Ranks:
             raise told[0]
         return result
 
-    def share(self, value: str) -> list[str]:
+    def share(self, value: Result) -> list[Result]:
         """Every rank's `value`, in order of rank; waits for all of them."""
         if self.world == 1:
             return [value]

@@ -1,7 +1,7 @@
 """What a store promises before its first row: sites, format, columns and what made it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ class StoreHeader:
     fidelity: dict[str, Any]
     """Largest difference from plain transformers, and against what it was taken."""
     provenance: Provenance
+    label_values: dict[str, list[str]] = field(default_factory=dict)
+    """What the integers of a label column stand for, by its name; none where a label is a number
+    in the corpus."""
 
     @property
     def identity(self) -> str:
@@ -76,7 +79,8 @@ class StoreHeader:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """As a JSON object; without label values, the one of stores from before there were any."""
+        named = {"label_values": self.label_values} if self.label_values else {}
         return {
             "schema": SCHEMA,
             "sites": {name: list(shape) for name, shape in self.sites.items()},
@@ -92,6 +96,7 @@ class StoreHeader:
             "vocabulary_sha256": self.vocabulary_sha256,
             "fidelity": self.fidelity,
             "provenance": self.provenance.to_json(),
+            **named,
         }
 
     def write(self, directory: Path) -> None:
@@ -121,6 +126,7 @@ def read_store_header(directory: Path) -> StoreHeader:
 
 
 def _parse(content: dict[str, Any]) -> StoreHeader:
+    content = {"label_values": {}, **content}
     known = {name: content[name] for name in StoreHeader.__dataclass_fields__}
     return StoreHeader(
         **{

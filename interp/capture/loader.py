@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.capture.finite import finite_rows
 from interp.capture.store import ActivationStore
 from interp.results.errors import BadInput
 
@@ -61,32 +62,13 @@ class ShuffledBuffers:
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             target = places[done : done + stop - start]
             for site, rows in buffer.items():
-                rows[target] = self._finite(site, start, stop)
+                rows[target] = finite_rows(self._store, site, start, stop)
             done += stop - start
         return buffer
 
     @property
     def _n_blocks(self) -> int:
         return -(-self._store.n_rows // _BLOCK_ROWS)
-
-    def _finite(self, site: str, start: int, stop: int) -> Float[np.ndarray, "rows d"]:
-        rows = self._store.rows(site, start, stop).reshape(stop - start, -1)
-        refuse_not_finite(rows, site, start, str(self._store.path))
-        return rows
-
-
-def refuse_not_finite(
-    rows: Float[np.ndarray, "rows d"], site: str, first_row: int, source: str
-) -> None:
-    """Raise BadInput naming site and row if a value is NaN or infinite."""
-    finite = np.isfinite(rows)
-    if finite.all():
-        return
-    row, unit = np.argwhere(~finite)[0].tolist()
-    raise BadInput(
-        f"{source}: {site} is {rows[row, unit]} in row {first_row + row}, unit {unit}, and nothing "
-        "can be learnt from that: capture it again in float32, with the model in float32"
-    )
 
 
 def shuffled_batches(

@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from interp.capture.header import StoreHeader, read_store_header
+from interp.capture.header import COLUMNS, StoreHeader, read_store_header
 from interp.capture.manifest import Manifest, ShardEntry, read_manifest
 from interp.capture.precision import Rounding, StoredDtype, from_disk
 from interp.capture.shard import Shard, dataset_layout
@@ -103,7 +103,13 @@ class ActivationStore:
         if name not in self.header.columns:
             raise BadInput(f"{self.path} has no column {name!r}: {', '.join(self.columns)}")
         stored = self._read(f"columns/{name}", start, stop)
-        return stored.astype(bool) if name.startswith("is_") else stored
+        is_flag = name in COLUMNS and name.startswith("is_")
+        return stored.astype(bool) if is_flag else stored
+
+    def label_values(self, name: str) -> tuple[str, ...] | None:
+        """What the integers of a label stand for; None where the corpus gave numbers."""
+        values = self.header.label_values.get(name)
+        return None if values is None else tuple(values)
 
     def document_rows(self, document: int) -> Int[np.ndarray, " rows"]:
         """Numbers of the rows of one document, in order; BadInput if it has none."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from interp.capture.finite import finite_rows
 from interp.capture.store import ActivationStore
 from interp.results.errors import BadInput
 
@@ -70,14 +71,7 @@ class RowReader:
         return RowBatch(source, target, sequence)
 
     def _rows(self, site: str, start: int, stop: int, keep: np.ndarray) -> Tensor:
-        rows = self.store.rows(site, start, stop)
-        rows = rows.reshape(len(rows), -1)[keep].astype(np.float32)
-        if not np.isfinite(rows).all():
-            bad = int(np.flatnonzero(keep)[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]])
-            raise BadInput(
-                f"{self.store.path} holds a NaN or infinity in {site}, row {start + bad}: nothing "
-                "can be measured on it; capture again (in float32 where bfloat16 overflowed)"
-            )
+        rows = finite_rows(self.store, site, start, stop, keep=keep)
         return torch.from_numpy(rows).to(self.device)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from transformer_lens.model_bridge import TransformerBridge
 
+from interp.capture.finite import refuse_not_finite
 from interp.capture.forward import SiteReader
-from interp.capture.loader import BUFFER_BYTES, refuse_not_finite
+from interp.capture.loader import BUFFER_BYTES
 from interp.capture.plan import CapturePlan, plan_capture
 from interp.corpus.corpus import Corpus, TokenBatch
 from interp.dictionaries.training.facts import SourceFacts

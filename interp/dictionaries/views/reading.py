@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from interp.capture.finite import finite_rows
 from interp.capture.store import ActivationStore
 from interp.dictionaries.views.encoding import Encoder
 from interp.dictionaries.views.firings import Firings
 from interp.dictionaries.views.neurons import N_NULL, NullBank
-from interp.results.errors import BadInput
 
 _STRETCHES, _STRETCH = 16, 256
 
@@ -44,9 +44,9 @@ def viewed_batches(
     for start in range(*rows, batch_size):
         stop = min(start + batch_size, rows[1])
         low, high = max(start - width, 0), min(stop + width, store.n_rows)
-        flat = flat_rows(store, site, low, high)
+        flat = finite_rows(store, site, low, high)
         found = encoder.active(torch.from_numpy(flat).to(device))
-        beside = None if neurons is None else flat_rows(store, neurons, start, stop)
+        beside = None if neurons is None else finite_rows(store, neurons, start, stop)
         yield ViewedBatch(
             Firings(
                 d_sae=d_sae,
@@ -65,27 +65,12 @@ def viewed_batches(
         )
 
 
-def flat_rows(
-    store: ActivationStore, site: str, start: int, stop: int
-) -> Float[np.ndarray, "rows d_site"]:
-    """Rows of a site as float32, trailing axes in one; BadInput names what is not finite."""
-    rows = store.rows(site, start, stop).reshape(stop - start, -1).astype(np.float32, copy=False)
-    # A sum over what is not finite is not finite; only then every entry is looked at.
-    if not np.isfinite(np.sum(rows)) and not np.isfinite(rows).all():
-        row, unit = np.argwhere(~np.isfinite(rows))[0]
-        raise BadInput(
-            f"{site} of {store.path} holds {rows[row, unit]} at row {start + row}, unit {unit}: "
-            "capture it again in a wider --dtype"
-        )
-    return rows
-
-
 def null_bank(store: ActivationStore, site: str, *, seed: int) -> NullBank:
     """Up to 16 stretches of 256 rows, evenly spaced, of 32 neurons drawn at random."""
     starts = np.linspace(0, max(store.n_rows - _STRETCH, 0), _STRETCHES).astype(np.int64)
     values = np.concatenate(
         [
-            flat_rows(store, site, int(start), min(int(start) + _STRETCH, store.n_rows))
+            finite_rows(store, site, int(start), min(int(start) + _STRETCH, store.n_rows))
             for start in np.unique(starts)
         ]
     )

@@ -128,7 +128,7 @@ def test_a_feature_out_of_range_is_refused(views):
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_refused_with_its_row(tmp_path, poison):
     path = planted_store(tmp_path / "store", poison=poison)
-    with pytest.raises(BadInput, match=f"{poison} at row 1234, unit 3"):
+    with pytest.raises(BadInput, match=f"{poison} in row 1234, unit 3"):
         view_features(planted_dictionary(), path)
 
 
