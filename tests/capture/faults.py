@@ -59,7 +59,7 @@ def n_shards(store: Path) -> int:
 def committed(store: Path) -> set[str]:
     """Names of the shards that the manifest promises and that are there.
 
-    A shard renamed into place and killed before its line is no promise: the next run writes it anew.
+    A shard killed between its renaming and its line is no promise: the next run writes it anew.
     """
     return {entry.name for entry in read_manifest(store).shards if (store / entry.name).is_file()}
 
