@@ -1,0 +1,193 @@
+"""`interp modules partition`: form experts of a layer's neurons."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.results.atomic import check_out
+from interp.results.errors import BadInput
+
+if TYPE_CHECKING:
+    from interp.modules.partition import Partition
+
+_BY = ("weights", "coactivation", "random", "louvain", "leiden")
+
+
+def partition(
+    model: Annotated[
+        str, typer.Argument(help="Hub id, directory or bundled name; NAME@STEP for a checkpoint.")
+    ],
+    site: Annotated[
+        str, typer.Option("--site", help="Neurons of one layer, as blocks.3.mlp.hook_post.")
+    ],
+    out: Out,
+    n_experts: Annotated[
+        int | None, typer.Option("--n-experts", help="Equal experts; must divide the neurons.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="weights, coactivation, random, louvain or leiden.")
+    ] = "weights",
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Store that holds the site's activations.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Or a text to run the model on, as for capture.")
+    ] = None,
+    length: Annotated[int, typer.Option("--length", help="Tokens of a row of the text.")] = 64,
+    packing: Annotated[
+        str, typer.Option("--packing", help="pack, or document: each begins a row of its own.")
+    ] = "pack",
+    n_rows: Annotated[
+        int, typer.Option("--rows", help="Tokens to look at, evenly spaced, at most.")
+    ] = 16_384,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Tokens to choose them from.")
+    ] = 100_000,
+    active: Annotated[
+        str,
+        typer.Option(
+            "--active", help="When a neuron is on: relu, abs:0.1, relmax:100, topk:32, cett:0.2."
+        ),
+    ] = "relu",
+    weights: Annotated[
+        str, typer.Option("--weights", help="Rows of a gated MLP: joined, gate or in.")
+    ] = "joined",
+    affinity: Annotated[
+        str, typer.Option("--affinity", help="Weight of an edge: phi or moefication.")
+    ] = "phi",
+    cut: Annotated[
+        str, typer.Option("--cut", help="Of the graph: spectral, or metis (needs pymetis).")
+    ] = "spectral",
+    n_restarts: Annotated[
+        int, typer.Option("--restarts", help="Starts; the best is kept, all are compared.")
+    ] = 8,
+    n_shuffles: Annotated[
+        int, typer.Option("--shuffles", help="Shuffled activations to search for the null.")
+    ] = 20,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Form experts of a layer's neurons, beside random ones and what another start would say.
+
+    By weights no text is needed and only the layer's own tensors are read. Activations (--store or
+    --text) add the modularity of the co-activation graph with its nulls to any partition.
+
+    Example: interp modules partition functions/planted --site blocks.1.mlp.hook_post
+    --n-experts 12 --out experts
+    """
+    from interp.modules.partitioning.run import partition as make
+
+    check_out(out, replace=overwrite)
+    _check("--by", by, _BY)
+    _check("--weights", weights, ("joined", "gate", "in"))
+    _check("--affinity", affinity, ("phi", "moefication"))
+    _check("--cut", cut, ("spectral", "metis"))
+    _check("--packing", packing, ("pack", "document"))
+    if store is not None and text is not None:
+        raise BadInput("--store and --text: activations come from one of them")
+    activity = None
+    if store is not None or text is not None:
+        source = _source(model, site, store, text, (length, packing, max_tokens, device))
+        activity = _activity(source, site, active, n_rows)
+    found = make(
+        model,
+        site,
+        n_experts,
+        by=by,  # pyright: ignore[reportArgumentType]
+        activity=activity,
+        rows=weights,  # pyright: ignore[reportArgumentType]
+        affinity=affinity,  # pyright: ignore[reportArgumentType]
+        cut=cut,  # pyright: ignore[reportArgumentType]
+        seed=seed,
+        n_restarts=n_restarts,
+        n_shuffles=n_shuffles,
+        command=f"interp modules partition {model} --site {site} --by {by}",
+    )
+    found.save(out, overwrite=overwrite)
+    if json:
+        print_json({"path": str(out), **found.to_json()})
+    else:
+        say(partition_text(found))
+        say(f"written to {out}")
+
+
+def _check(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise BadInput(f"{option} {value}: one of {', '.join(known)}")
+
+
+def _source(
+    model: str, site: str, store: Path | None, text: str | None, how: tuple[int, str, int, str]
+) -> Any:
+    """Where activations come from; a store of another model is refused."""
+    from interp.capture.store import ActivationStore
+    from interp.corpus.sources import open_corpus
+    from interp.models.hub import directory_of
+    from interp.models.identity import model_hash
+    from interp.models.load import load
+    from interp.neurons.sparsity.sources import ModelRows, StoreRows
+    from interp.results.errors import Mismatch
+
+    length, packing, max_tokens, device = how
+    if store is None:
+        corpus = open_corpus(text, model, length=length, packing=packing)  # pyright: ignore[reportArgumentType]
+        return ModelRows.of(load(model, device=device), corpus, [site], max_tokens=max_tokens)
+    opened = ActivationStore.open(store)
+    own, captured = model_hash(directory_of(model)), opened.provenance.model_hash
+    if captured is not None and captured != own:
+        raise Mismatch(
+            f"{store} was captured from model {captured[:12]} and {model} is {own[:12]}: capture "
+            "it again from this model"
+        )
+    return StoreRows.of(opened, [site], max_tokens=max_tokens)
+
+
+def _activity(source: Any, site: str, active: str, n_rows: int) -> Any:
+    from interp.modules.partitioning.run import Activity
+    from interp.neurons.sparsity.rule import ActivityRule
+    from interp.neurons.sparsity.sources import sample_rows
+
+    rule = ActivityRule.parse(active)
+    return Activity(sample_rows(source, n_rows=n_rows)[site], rule, source.corpus_hash)
+
+
+def partition_text(found: "Partition") -> str:
+    """What a person reads of a partition: its objective, agreement and quality, each beside null.
+
+    A score alone would mean nothing: noise has an objective too.
+    """
+    sizes = found.sizes
+    of = f"{sizes.min()}" if found.is_balanced else f"{sizes.min()} to {sizes.max()}"
+    lines = [
+        f"{found.site}: {found.n_neurons:,} neurons in {found.n_experts} experts of {of}, by "
+        f"{found.kind}; {int(found.dead.sum())} dead, dealt at the end"
+    ]
+    null = found.null_objective
+    if len(null):
+        lines.append(
+            f"  {found.objective_name}: {found.objective:.4g}; random partitions "
+            f"{null.mean():.4g} (SD {null.std(ddof=1):.2g}, {len(null)} draws)"
+        )
+    if len(found.seeds) > 1:
+        rounds = f", rounds {', '.join(map(str, found.rounds))}" if max(found.rounds) > 1 else ""
+        lines.append(
+            f"  {len(found.seeds)} starts{rounds}; seed-to-seed ARI of live neurons mean "
+            f"{found.seed_ari.mean:.3f}, least {found.seed_ari.min:.3f} (1 the same, 0 by chance)"
+        )
+    quality = found.quality
+    if quality is not None:
+        lines.append(
+            f"  modularity Q on {quality.affinity} of {quality.n_rows:,} rows: {quality.q:.3f}; "
+            f"random partitions {quality.random.mean():.3f} (p {quality.p_random:.3g}, "
+            f"{len(quality.random)} draws)"
+        )
+        if len(quality.shuffled):
+            lines.append(
+                f"  on shuffled activations: {quality.shuffled.mean():.3f}, z {quality.z:.1f}, "
+                f"p {quality.p:.3g} ({len(quality.shuffled)} shuffles)"
+            )
+    return "\n".join(lines)
