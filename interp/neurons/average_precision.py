@@ -5,6 +5,7 @@ rows score at least as high, c_g of them have the label, P have it in all. Rows 
 are one step, so the order of rows does not matter (scikit-learn's `average_precision_score`).
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -58,39 +59,34 @@ def average_precision(
 
 
 def _of_set(ranked: Ranking, rows: RowSet) -> Float[np.ndarray, "3 members units"]:
-    precision_weight, step = 1 / ranked.depth, ranked.size / ranked.depth
-    hit_steps, all_steps = [], []
-    for word in rows.words:
-        hits, new_hits = _hits(ranked, word, rows.lanes)
-        new_hits *= hits
-        new_hits *= precision_weight
+    sums = np.empty((2, rows.lanes * len(rows.words), len(ranked.order)))
+    weight, step = 1 / ranked.depth, ranked.size / ranked.depth
+    hits, inside = np.empty_like(weight), np.empty_like(weight)
+    for index, lane in enumerate(_running(ranked, rows)):
+        hits[:] = lane
+        np.subtract(hits[1:], hits[:-1], out=inside[1:])
+        inside[ranked.first_group] = hits[ranked.first_group]
+        inside *= hits
+        inside *= weight
         hits *= step
-        hit_steps.append(ranked.sum_over_groups(new_hits))
-        all_steps.append(ranked.sum_over_groups(hits))
+        sums[:, index] = ranked.sum_over_groups(inside), ranked.sum_over_groups(hits)
     n_positive = rows.n_positive[:, None]
     n_negative = ranked.n_rows - n_positive
-    found = np.concatenate(hit_steps)[: len(n_positive)]
-    against = n_negative - np.concatenate(all_steps)[: len(n_positive)] + found
-    harmonic = ranked.sum_over_groups(step[None])
-    return np.stack(
-        [found / n_positive, against / n_negative, np.broadcast_to(harmonic, found.shape)]
-    )
+    found, against = sums[:, : len(n_positive)]
+    harmonic = np.broadcast_to(ranked.sum_over_groups(step), found.shape)
+    return np.stack([found / n_positive, (n_negative - against + found) / n_negative, harmonic])
 
 
-def _hits(
-    ranked: Ranking, word: Int[np.ndarray, " rows"], lanes: int
-) -> tuple[Float[np.ndarray, "lanes groups"], Float[np.ndarray, "lanes groups"]]:
-    """Rows with the label down to the end of each group, and those of them inside it.
+def _running(ranked: Ranking, rows: RowSet) -> Iterator[Int[np.ndarray, " groups"]]:
+    """For every function in turn, its rows with the label down to the end of each group.
 
-    One running sum counts for all functions of a word: a lane cannot overflow into the next, and
-    no lane borrows in a difference, since counts never fall within a unit.
+    One running sum counts for all functions of a word: a lane is too wide to overflow.
     """
-    total = np.cumsum(word.take(ranked.order), axis=1).reshape(-1).take(ranked.ends)
-    inside = np.empty_like(total)
-    np.subtract(total[1:], total[:-1], out=inside[1:])
-    inside[ranked.first_group] = total[ranked.first_group]
-    lane = np.dtype(f"uint{64 // lanes}")
-    return (
-        total.view(lane).reshape(-1, lanes).T.astype(np.float64, order="C"),
-        inside.view(lane).reshape(-1, lanes).T.astype(np.float64, order="C"),
-    )
+    lane = np.dtype(f"uint{64 // rows.lanes}")
+    by_depth, at_ends = np.empty(ranked.order.shape, np.int64), np.empty_like(ranked.ends)
+    for word in rows.words:
+        # The indices are in range: any mode but "raise" lets take fill `out` without a copy.
+        word.take(ranked.order, out=by_depth, mode="clip")
+        np.cumsum(by_depth, axis=1, out=by_depth)
+        by_depth.take(ranked.ends, out=at_ends, mode="clip")
+        yield from at_ends.view(lane).reshape(-1, rows.lanes).T

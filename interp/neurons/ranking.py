@@ -36,11 +36,9 @@ class Ranking(NamedTuple):
         """How many rows each unit ranks."""
         return self.order.shape[1]
 
-    def sum_over_groups(
-        self, values: Float[np.ndarray, "lanes groups"]
-    ) -> Float[np.ndarray, "lanes units"]:
+    def sum_over_groups(self, values: Float[np.ndarray, " groups"]) -> Float[np.ndarray, " units"]:
         """Each unit's sum."""
-        return np.add.reduceat(values, self.first_group, axis=1)
+        return np.add.reduceat(values, self.first_group)
 
 
 def over_blocks(
@@ -81,11 +79,30 @@ def rank_rows(scores: Float[np.ndarray, "units rows"]) -> Ranking:
     if scores.dtype == np.float64:
         order = np.argsort(0.0 - scores, axis=1)
         return _marked(order, np.take_along_axis(scores, order, axis=1))
+    words = _words(scores, np.arange(scores.shape[1]))
+    if len(scores) == 1:
+        words = _sorted_around_zeros(words[0])[None]
+    else:
+        words.sort(axis=1)
+    return _marked(words & 0xFFFFFFFF, words >> 32)
+
+
+def _words(
+    scores: Float[np.ndarray, "units rows"], row: Int[np.ndarray, " rows"]
+) -> Int[np.ndarray, "units rows"]:
     bits = (np.float32(0) - scores).view(np.int32)
     keys = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    words = (keys.astype(np.int64) << 32) | np.arange(scores.shape[1])
-    words.sort(axis=1)
-    return _marked(words & 0xFFFFFFFF, words >> 32)
+    return (keys.astype(np.int64) << 32) | row
+
+
+def _sorted_around_zeros(words: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+    """The words in order; scores of exactly zero, often many, are not sorted among themselves."""
+    is_zero = (words >> 32) == 0
+    others = words.take(np.flatnonzero(~is_zero))
+    others.sort()
+    n_above = np.searchsorted(others, 0)
+    zeros = words.take(np.flatnonzero(is_zero))
+    return np.concatenate([others[:n_above], zeros, others[n_above:]])
 
 
 def restrict(

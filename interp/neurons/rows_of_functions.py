@@ -41,10 +41,12 @@ def checked_labels(
 
 def row_sets(label: Int8[np.ndarray, "functions rows"]) -> list[RowSet]:
     """The functions, those with the same rows together; a label below 0 is no part."""
-    parts, member = np.unique(label >= 0, axis=0, return_inverse=True)
+    members: dict[bytes, list[int]] = {}
+    for index, row in enumerate(label >= 0):
+        members.setdefault(row.tobytes(), []).append(index)
     found = []
-    for index, part in enumerate(parts):
-        functions = np.flatnonzero(member.reshape(-1) == index)
+    for functions in map(np.array, members.values()):
+        part = label[functions[0]] >= 0
         lanes = _LANES if part.sum() < _LANE_ROWS else 1
         positive = (label[functions] == 1).astype(np.int64)
         shift = np.arange(lanes, dtype=np.int64)[:, None] * (64 // lanes)
