@@ -20,6 +20,7 @@ from probes.functions.tasks import (
     FUNCTION_POSITION,
     FUNCTIONS,
     LENGTH,
+    N_OPERANDS,
     WORDS,
     draw,
     text,
@@ -28,6 +29,7 @@ from probes.functions.tasks import (
 Split = Literal["scoring", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("scoring", "validation", "test")
 """To score neurons, to estimate means, and to measure what is lost."""
+SHUFFLED = tuple(f"shuffled {function}" for function in FUNCTIONS)
 PREDICTING = slice(ANSWER_START - 1, LENGTH - 1)
 """Positions at which an answer is predicted: the colon and all answers but the last."""
 
@@ -39,21 +41,37 @@ def draw_split(*, seed: int, split: Split, n_per_function: int) -> Int[np.ndarra
     return np.stack(of, axis=1).reshape(-1, LENGTH)
 
 
-def function_labels(tokens: Int[np.ndarray, "n 19"]) -> Int[np.ndarray, "n 19"]:
-    """The number of the function asked where an answer is predicted, -1 elsewhere."""
-    labels = np.full_like(tokens, -1)
-    labels[:, PREDICTING] = tokens[:, FUNCTION_POSITION, None] - FIRST_FUNCTION
+def function_labels(tokens: Int[np.ndarray, "n 19"]) -> dict[str, Int[np.ndarray, "n 19"]]:
+    """A yes-or-no label for every function: 1 or 0 where an answer is predicted, -1 elsewhere."""
+    return _labels(tokens[:, FUNCTION_POSITION] - FIRST_FUNCTION, FUNCTIONS)
+
+
+def shuffled_labels(
+    tokens: Int[np.ndarray, "n 19"], *, seed: int
+) -> dict[str, Int[np.ndarray, "n 19"]]:
+    """The labels of other sequences, dealt at random: what is found here is found in nothing."""
+    asked = tokens[:, FUNCTION_POSITION] - FIRST_FUNCTION
+    return _labels(np.random.default_rng([seed, 4]).permutation(asked), SHUFFLED)
+
+
+def _labels(
+    asked: Int[np.ndarray, " n"], names: tuple[str, ...]
+) -> dict[str, Int[np.ndarray, "n 19"]]:
+    labels = {}
+    for function, name in enumerate(names):
+        labels[name] = np.full((len(asked), LENGTH), -1)
+        labels[name][:, PREDICTING] = (asked == function)[:, None]
     return labels
 
 
 def labelled_lines(
     *, seed: int, n_per_function: int, model: Path, split: Split = "scoring"
 ) -> Corpus:
-    """A corpus of sequences with the label `function`, in the vocabulary of the model."""
+    """A corpus of sequences with the labels FUNCTIONS and SHUFFLED, in the words of a model."""
     tokens = draw_split(seed=seed, split=split, n_per_function=n_per_function)
     return Corpus.from_tokens(
         tokens,
-        labels={"function": function_labels(tokens)},
+        labels=function_labels(tokens) | shuffled_labels(tokens, seed=seed),
         special_tokens=SpecialTokens(bos_id=BOS, special_ids=(0, 1, BOS)),
         d_vocab=len(WORDS),
         tokenizer_digest=tokenizer_digest(model),
@@ -77,10 +95,14 @@ def write_items(path: Path, *, seed: int, n_per_function: int) -> None:
 def write_labelled(
     path: Path, *, seed: int = 0, n_per_function: int = 512, split: Split = "scoring"
 ) -> None:
-    """Write lines as jsonl with, for every token, the number of its function or -1."""
+    """Write lines as jsonl with the function of every token, null where no answer is predicted."""
     tokens = draw_split(seed=seed, split=split, n_per_function=n_per_function)
-    lines = zip(text(tokens), function_labels(tokens).tolist(), strict=True)
-    _write_jsonl(path, [{"text": line, "function": labels} for line, labels in lines])
+    rows = []
+    for line, row in zip(text(tokens), tokens, strict=True):
+        labels: list[str | None] = [None] * (LENGTH - 1)  # BOS is not among the line's words
+        labels[ANSWER_START - 2 : LENGTH - 2] = [WORDS[row[FUNCTION_POSITION]]] * N_OPERANDS
+        rows.append({"text": line, "function": labels})
+    _write_jsonl(path, rows)
 
 
 def _write_jsonl(path: Path, rows: list[dict[str, object]]) -> None:

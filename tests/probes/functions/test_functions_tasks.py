@@ -15,7 +15,9 @@ from probes.functions.labelled import (
     SPLITS,
     draw_split,
     function_labels,
+    shuffled_labels,
     write_items,
+    write_labelled,
 )
 from probes.functions.tasks import ANSWER_START, FUNCTIONS, LENGTH, WORDS, batches, draw, text
 
@@ -54,13 +56,33 @@ def test_a_seed_is_one_stream_and_splits_share_no_sequence():
     assert not drawn[0] & drawn[1] and not drawn[0] & drawn[2] and not drawn[1] & drawn[2]
 
 
-def test_labels_name_the_function_exactly_where_an_answer_is_predicted():
+def test_labels_say_which_function_exactly_where_an_answer_is_predicted():
     tokens = draw_split(seed=1, split="scoring", n_per_function=4)
     labels = function_labels(tokens)
-    assert (np.flatnonzero(labels[0] >= 0) + 1).tolist() == list(range(ANSWER_START, LENGTH))
-    for row, label in zip(tokens, labels, strict=True):
-        assert {FUNCTIONS[i] for i in label[PREDICTING]} == {WORDS[row[1]]}
-    assert np.bincount(labels[:, -2]).tolist() == [4] * 6
+    assert tuple(labels) == FUNCTIONS
+    for name, label in labels.items():
+        where = np.flatnonzero(label[0] >= 0)
+        assert (where + 1).tolist() == list(range(ANSWER_START, LENGTH))
+        for row, answers in zip(tokens, label[:, PREDICTING], strict=True):
+            assert set(answers) == {int(WORDS[row[1]] == name)}
+
+
+def test_shuffled_labels_are_as_many_and_know_nothing_of_their_line():
+    tokens = draw_split(seed=1, split="scoring", n_per_function=500)
+    true, shuffled = function_labels(tokens), shuffled_labels(tokens, seed=1)
+    for name in FUNCTIONS:
+        one, other = true[name][:, 12], shuffled[f"shuffled {name}"][:, 12]
+        assert one.sum() == other.sum() == 500
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.06
+
+
+def test_written_lines_name_the_function_of_each_word_that_predicts_an_answer(tmp_path: Path):
+    write_labelled(tmp_path / "lines.jsonl", seed=2, n_per_function=3)
+    for line in (tmp_path / "lines.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        words = row["text"].split()
+        assert row["function"] == [None] * 9 + [words[0]] * 8 + [None]
+        assert words[9] == ":"
 
 
 def test_items_ask_every_function_in_both_splits(tmp_path: Path):
