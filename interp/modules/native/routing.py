@@ -1,0 +1,145 @@
+"""NativeRouting: how a model's own routers use its own experts over a text."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float64
+
+from interp.modules.native.capacity_effect import CapacityEffect
+from interp.modules.native.functions import FunctionRouting
+from interp.modules.native.load import RouterLoad
+from interp.modules.native.overlap import ExpertOverlap
+from interp.modules.native.restriction_effect import RestrictionEffect
+from interp.results.errors import BadInput, CorruptFile
+from interp.results.escape import html_text
+from interp.results.finding import load_finding, save_finding
+from interp.results.provenance import Provenance
+
+SCHEMA = "interp.native-routing/1"
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeRouting:
+    """Load, overlap, functions and capacity of every mixture-of-experts layer of one model."""
+
+    style: str
+    """mixtral, olmoe, qwen2-moe, qwen3-moe or switch."""
+    sites: tuple[str, ...]
+    """The layers, in order: blocks.0.mlp and on; an encoder's before a decoder's."""
+    n_experts: int
+    top_k: int
+    """Experts that each token chooses."""
+    n_neurons: int
+    """Of each expert."""
+    own_capacity: int | None
+    """Tokens of one sequence that an expert takes in this model; None without a limit."""
+    recomputation_error: Float64[np.ndarray, " layers"]
+    """Largest difference between the experts' weighted sum and the block's output on the first
+    batch, over the largest output: what is read is what the model does."""
+    router_load: RouterLoad
+    overlap: ExpertOverlap
+    functions: FunctionRouting | None
+    """None without a function label."""
+    capacity: CapacityEffect | None
+    """None where no capacity was stated and the model has none."""
+    restriction: RestrictionEffect | None
+    """None where it was not asked for."""
+    provenance: Provenance
+
+    @property
+    def even_share(self) -> float:
+        """Share of assignments that each expert would get evenly."""
+        return 1 / self.n_experts
+
+    @property
+    def largest_entropy(self) -> float:
+        """Entropy in bits of even routing."""
+        return float(np.log2(self.n_experts))
+
+    def layer(self, site: str) -> int:
+        """Index of a layer by its site; BadInput with those there are."""
+        if site not in self.sites:
+            raise BadInput(f"no mixture of experts at {site!r}: there are {', '.join(self.sites)}")
+        return self.sites.index(site)
+
+    def save(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write to the directory `path`, whole or not at all."""
+        header: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("style", "n_experts", "top_k", "n_neurons", "own_capacity")
+        }
+        header |= {"sites": list(self.sites), "provenance": self.provenance.to_json()}
+        arrays = {"recomputation_error": self.recomputation_error}
+        for name in _PARTS:
+            part = getattr(self, name)
+            header[name] = None if part is None else _plain_fields(part)
+            arrays |= {} if part is None else _array_fields(part, name)
+        return save_finding(path, schema=SCHEMA, header=header, arrays=arrays, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "NativeRouting":
+        """Read what `save` wrote; CorruptFile if header and arrays do not fit together."""
+        header, arrays = load_finding(Path(path), schema=SCHEMA)
+        try:
+            parts: dict[str, Any] = {
+                name: _part(kind, name, header, arrays) for name, kind in _PARTS.items()
+            }
+            return cls(
+                style=header["style"],
+                n_experts=header["n_experts"],
+                top_k=header["top_k"],
+                n_neurons=header["n_neurons"],
+                own_capacity=header["own_capacity"],
+                sites=tuple(header["sites"]),
+                recomputation_error=arrays["recomputation_error"],
+                provenance=Provenance.from_json(header["provenance"]),
+                **parts,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFile(f"{path} is not a whole native routing ({error})") from error
+
+    def __repr__(self) -> str:
+        return (
+            f"<NativeRouting of a {self.style} model: {len(self.sites)} layers of "
+            f"{self.n_experts} experts, {self.top_k} a token, over "
+            f"{self.router_load.n_tokens:,} tokens>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html_text(repr(self))}</p>"
+
+
+_PARTS: dict[str, Any] = {
+    "router_load": RouterLoad,
+    "overlap": ExpertOverlap,
+    "functions": FunctionRouting,
+    "capacity": CapacityEffect,
+    "restriction": RestrictionEffect,
+}
+
+
+def _array_fields(part: Any, name: str) -> dict[str, np.ndarray]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {f"{name}.{key}": v for key, v in values.items() if isinstance(v, np.ndarray)}
+
+
+def _plain_fields(part: Any) -> dict[str, Any]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {
+        key: list(v) if isinstance(v, tuple) else v
+        for key, v in values.items()
+        if not isinstance(v, np.ndarray)
+    }
+
+
+def _part(
+    kind: type[Part], name: str, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> Part | None:
+    if header[name] is None:
+        return None
+    plain = {key: tuple(v) if isinstance(v, list) else v for key, v in header[name].items()}
+    own = {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+    return kind(**plain, **own)
