@@ -14,6 +14,7 @@ from interp.cli import (
     model,
     modules,
     neurons,
+    probe,
     store,
     study,
 )
@@ -35,6 +36,7 @@ app.add_typer(store.app, name="store")
 app.add_typer(dictionary.app, name="dictionary")
 app.add_typer(neurons.app, name="neurons")
 app.add_typer(modules.app, name="modules")
+app.add_typer(probe.app, name="probe")
 app.add_typer(ability.app, name="ability")
 app.add_typer(study.app, name="study")
 app.command("explore")(explore.explore)

@@ -1,0 +1,1 @@
+"""The words that the generators put together: facts, homographs with their cues, small lexicons."""
