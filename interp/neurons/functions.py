@@ -1,8 +1,13 @@
-"""Function: one yes-or-no question about rows, by which units are judged."""
+"""Function: one yes-or-no question about rows, by which units are judged, and its labels."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Int8, Int64
+
+FEW = 50
+"""Rows of a class below which the best of thousands of units that know nothing passes 0.8."""
 Rows = Literal["documents", "sequences", "tokens"]
 """What one row is: the tokens of a document, those of one fed sequence, or a single token."""
 
@@ -43,3 +48,34 @@ class Function:
     def from_json(cls, content: dict[str, Any]) -> "Function":
         """The inverse of `to_json`; unknown keys are dropped, a missing one raises KeyError."""
         return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFunctions:
+    """Functions with their labels on one set of rows, and which tokens make each row."""
+
+    functions: tuple[Function, ...]
+    labels: Int8[np.ndarray, "functions rows"]
+    """1 on positives, 0 on negatives, -1 on rows that are no part of a function."""
+    row_of: Int64[np.ndarray, "masks n_tokens"]
+    """The row that each token of the store is pooled into, -1 for none. One line a mask: labels
+    that are given on different tokens of a document pool over different tokens."""
+    rows: Rows
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in all."""
+        return self.labels.shape[1]
+
+    @property
+    def few(self) -> tuple[Function, ...]:
+        """Functions with fewer than 50 rows in a class, where the best of many units is high."""
+        return tuple(f for f in self.functions if min(f.n_positive, f.n_negative) < FEW)
+
+    @classmethod
+    def of_rows(
+        cls, functions: tuple[Function, ...], labels: Int8[np.ndarray, "functions rows"]
+    ) -> "LabelledFunctions":
+        """Functions of rows that are there already, and need no pooling."""
+        places = np.arange(labels.shape[1], dtype=np.int64)[None]
+        return cls(functions=functions, labels=labels, row_of=places, rows="tokens")
