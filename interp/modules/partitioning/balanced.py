@@ -58,17 +58,17 @@ def balanced_kmeans(
     """
     size = expert_size(len(rows), n_experts)
     _refuse_nan(rows)
-    dead = ~rows.any(axis=1) if dead is None else dead | ~rows.any(axis=1)
-    order = content_order(rows, ~dead)
+    idle = np.asarray(~np.any(rows, axis=1) | (False if dead is None else dead))
+    order = content_order(rows, ~idle)
     ordered = unit_rows(rows[order].astype(np.float64))
     found = []
     for own in start_seeds(seed, n_restarts):
-        live, rounds = _one_start(ordered, n_experts, size=size, n_dead=int(dead.sum()), seed=own)
-        labels = dealt(live, order, dead, n_experts=n_experts, size=size)
+        live, rounds = _one_start(ordered, n_experts, size=size, n_dead=int(idle.sum()), seed=own)
+        labels = dealt(live, order, idle, n_experts=n_experts, size=size)
         found.append(Start(labels, within_cluster(ordered, live, n_experts), rounds, own))
         advance()
     best_first = sorted(found, key=lambda start: start.objective)
-    return Starts(tuple(best_first), agreement([s.labels[~dead] for s in found]), dead)
+    return Starts(tuple(best_first), agreement([s.labels[~idle] for s in found]), idle)
 
 
 def content_order(
