@@ -1,0 +1,164 @@
+"""`interp neurons sparsity`: how many neurons each layer uses, beside chance and no training."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.results.atomic import check_out
+from interp.results.errors import BadInput
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from interp.capture.store import ActivationStore
+    from interp.corpus.corpus import Corpus
+    from interp.neurons.sparsity import SparsityStats
+
+_STORE = "store.json"
+
+
+def sparsity(
+    source: Annotated[
+        str, typer.Argument(help="A model (hub id, directory, bundled name), or a store.")
+    ],
+    out: Out,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Text for a model, as for `interp capture`.")
+    ] = None,
+    sites: Annotated[
+        list[str] | None,
+        typer.Option("--site", help="Sites of neurons; every mlp.hook_post. May be repeated."),
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            "--rule", help="relu, abs:EPSILON, relmax:C, topk:K, cett:THETA; as the model needs."
+        ),
+    ] = None,
+    perplexity_rise: Annotated[
+        float | None,
+        typer.Option("--perplexity-rise", help="Find cett's theta: 0.01 lets it rise by 1%."),
+    ] = None,
+    perplexity_tokens: Annotated[
+        int, typer.Option("--perplexity-tokens", help="Tokens to measure perplexity on; 0: not.")
+    ] = 0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Tokens to read, in whole sequences.")
+    ] = 20_000,
+    length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
+    packing: Annotated[
+        str, typer.Option("--packing", help="pack, or document: each begins a row of its own.")
+    ] = "pack",
+    model: Annotated[
+        str | None, typer.Option("--model", help="A store's model: says what neurons write.")
+    ] = None,
+    untrained: Annotated[
+        Path | None, typer.Option("--untrained", help="A store of the same text, random weights.")
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="A model also with random weights.")
+    ] = True,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Measure how sparsely the neurons of each layer fire, with intervals and baselines.
+
+    On two processes: torchrun --nproc-per-node 2 -m interp.cli.app neurons sparsity ...
+
+    Example: interp neurons sparsity polyglot --text text.txt --out sparsity
+    """
+    from interp.capture.distributed import current_ranks
+    from interp.neurons.sparsity import ActivityRule, model_sparsity, store_sparsity
+
+    check_out(out, replace=overwrite)
+    asked = None if rule is None else ActivityRule.parse(rule)
+    command = f"interp neurons sparsity {source} --out {out}"
+    if (Path(source) / _STORE).is_file():
+        if text is not None or perplexity_rise is not None or perplexity_tokens:
+            raise BadInput(
+                "a store has its text and no losses: leave out --text, --perplexity-rise and "
+                "--perplexity-tokens, or name the model instead of the store"
+            )
+        found = store_sparsity(
+            _opened(source),
+            sites=sites or [],
+            rule=asked,
+            model=model,
+            untrained=None if untrained is None else _opened(untrained),
+            max_tokens=max_tokens,
+            seed=seed,
+            command=command,
+        )
+    else:
+        if text is None or model is not None or untrained is not None:
+            raise BadInput("a model needs --text and takes no --model or --untrained store")
+        if perplexity_rise is not None and asked is not None:
+            raise BadInput("--perplexity-rise finds the rule itself: leave --rule out")
+        bridge, corpus = _loaded(source, text, length, packing=packing, device=device)
+        found = model_sparsity(
+            bridge,
+            corpus,
+            sites=sites or [],
+            rule=asked,
+            perplexity_rise_of=perplexity_rise,
+            perplexity_tokens=perplexity_tokens,
+            max_tokens=max_tokens,
+            untrained=baseline,
+            seed=seed,
+            command=command,
+        )
+    current_ranks().first_only(lambda: _write(found, out, overwrite, json))
+
+
+def _opened(store: Path | str) -> "ActivationStore":
+    from interp.capture.store import ActivationStore
+
+    return ActivationStore.open(store)
+
+
+def _loaded(
+    model: str, text: str, length: int, *, packing: str, device: str
+) -> "tuple[TransformerBridge, Corpus]":
+    from interp.corpus.sources import open_corpus
+    from interp.models.load import load, reference_of
+
+    if packing not in ("pack", "document"):
+        raise BadInput(f"--packing {packing}: pack or document")
+    bridge = load(model, device=device)
+    how = "document" if packing == "document" else "pack"
+    return bridge, open_corpus(text, reference_of(bridge), length=length, packing=how)
+
+
+def _write(found: "SparsityStats", out: Path, overwrite: bool, json: bool) -> None:
+    found.save(out, overwrite=overwrite)
+    if json:
+        print_json({"path": str(out), **found.to_json()})
+    else:
+        _show(found)
+        say(f"\nwritten to {out}")
+
+
+def _show(found: "SparsityStats") -> None:
+    if not sys.stdout.isatty():
+        # In a pipe there is no width to fit: every line is written whole.
+        say(str(found))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    heading, lines = found.table()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, title in enumerate(heading):
+        table.add_column(Text(title), no_wrap=not index)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in line))
+    Console().print(table)
+    print("")
+    for note in found.notes():
+        say(note)
