@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from interp.corpus.corpus import Corpus, SpecialTokens
 from interp.models.tokenizer import tokenizer_digest
+from interp.modules.perturbation.items import FunctionItem, write_function_items
 from interp.results.atomic import atomic_file
 from probes.functions.tasks import (
     ANSWER_START,
@@ -80,16 +81,30 @@ def labelled_lines(
     )
 
 
-def write_items(path: Path, *, seed: int, n_per_function: int) -> None:
-    """Write questions as jsonl for `interp modules perturb`: both splits, answers marked."""
-    rows = []
+def function_items(*, seed: int, n_per_function: int) -> list[FunctionItem]:
+    """Questions for `perturb`, as many of every function in each of its two splits."""
+    items = []
     for split in SPLITS[1:]:
         tokens = draw_split(seed=seed, split=split, n_per_function=n_per_function)
-        for i, row in enumerate(tokens.tolist()):
-            function = FUNCTIONS[row[FUNCTION_POSITION] - FIRST_FUNCTION]
-            place = {"id": f"{split}-{i}", "split": split, "function": function}
-            rows.append({**place, "tokens": row, "answer_start": ANSWER_START})
-    _write_jsonl(path, rows)
+        items += [
+            FunctionItem(
+                id=f"{split}-{i}",
+                function=FUNCTIONS[row[FUNCTION_POSITION] - FIRST_FUNCTION],
+                split=split,
+                tokens=tuple(row),
+                answer_start=ANSWER_START,
+                answer_end=LENGTH,
+                has_answer=True,
+            )
+            for i, row in enumerate(tokens.tolist())
+        ]
+    return items
+
+
+def write_items(path: Path, *, seed: int = 0, n_per_function: int = 256) -> None:
+    """Write `function_items` as jsonl, for `interp modules perturb`."""
+    with atomic_file(path) as temporary:
+        write_function_items(temporary, function_items(seed=seed, n_per_function=n_per_function))
 
 
 def write_labelled(
@@ -102,10 +117,6 @@ def write_labelled(
         labels: list[str | None] = [None] * (LENGTH - 1)  # BOS is not among the line's words
         labels[ANSWER_START - 2 : LENGTH - 2] = [WORDS[row[FUNCTION_POSITION]]] * N_OPERANDS
         rows.append({"text": line, "function": labels})
-    _write_jsonl(path, rows)
-
-
-def _write_jsonl(path: Path, rows: list[dict[str, object]]) -> None:
     with atomic_file(path) as temporary:
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        lines = [json.dumps(row) + "\n" for row in rows]
         temporary.write_text("".join(lines), encoding="utf-8")
