@@ -1,0 +1,98 @@
+"""`interp neurons score`: what it prints and writes, as a table and as JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from interp.cli.app import app
+from interp.dictionaries.files import save_dictionary
+from interp.neurons.scores import NeuronScores
+from interp.neurons.specialization import Specialization
+from interp.results.errors import BadInput, InterpError
+from tests.dictionaries.views import planted as with_dictionary
+from tests.neurons.stores import DETECTOR, SITE, planted_store
+
+
+def invoke(*arguments: object) -> str:
+    words = ["neurons", "score", *map(str, arguments)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("score")
+    planted_store(path / "store")
+    planted_store(path / "drawn", model_hash="ee" * 32, settings={"random_weights": 7})
+    return path
+
+
+def test_the_table_shows_chance_beside_the_best_and_names_the_unit(place):
+    said = invoke(
+        place / "store", "--site", SITE, "--label", "answer", "--permutations", 20,
+        "--baseline", place / "drawn", "--out", place / "one",
+    )  # fmt: skip
+    heading, line, *_ = said.splitlines()
+    assert heading.split("  ")[0] == "site"
+    assert ["best", "by chance", "random weights 7"] == [
+        *filter(None, (cell.strip() for cell in heading.split("  ")))
+    ][3:6]
+    assert line.split()[:4] == [SITE, "answer", "120", "1.000"]
+    assert f" {DETECTOR} " in line
+    assert "no p is below 0.048" in said
+    assert "no model that learnt nothing" not in said
+    assert NeuronScores.load(place / "one").score[0, DETECTOR] == 1.0
+    with pytest.raises(BadInput, match="exists"):
+        invoke(place / "store", "--site", SITE, "--label", "answer", "--out", place / "one")
+
+
+def test_several_sites_make_one_finding_that_knows_their_curve(place):
+    said = json.loads(
+        invoke(
+            place / "store", "--site", "blocks.*.mlp.hook_post", "--label", "answer",
+            "--label", "language", "--permutations", 5, "--out", place / "two", "--json",
+        )
+    )  # fmt: skip
+    assert list(said["sites"]) == [SITE, "blocks.1.mlp.hook_post"]
+    found = Specialization.load(place / "two")
+    curve = found.curve("language")
+    assert curve.n_sub_functions == 3 and (curve.best > curve.null_mean).any()
+    assert found.site("blocks.1.mlp.hook_post").n_units == 150
+    assert [f["name"] for f in said["sites"][SITE]["functions"]] == [
+        *("answer", "language=de", "language=en", "language=zh")
+    ]
+    for f in said["sites"][SITE]["functions"]:
+        assert {"best", "null_best_mean", "p", "q", "n_positive", "n_negative"} <= set(f)
+
+
+def test_a_dictionary_is_scored_feature_by_feature(tmp_path):
+    with_dictionary.planted_store(tmp_path / "store", n=1500)
+    save_dictionary(with_dictionary.planted_dictionary(), tmp_path / "sae")
+    said = json.loads(
+        invoke(
+            tmp_path / "store", "--site", with_dictionary.SITE, "--label", "language",
+            "--dictionary", tmp_path / "sae", "--permutations", 5, "--out", tmp_path / "s",
+            "--json",
+        )
+    )  # fmt: skip
+    site = said["sites"][with_dictionary.SITE]
+    assert site["n_units"] == with_dictionary.D_SAE
+    assert site["functions"][2]["name"] == "language=2"
+    found = NeuronScores.load(tmp_path / "s")
+    # Token 5 stands in documents of language 2 alone.
+    assert found.ap_positive[2].argmax() == with_dictionary.LANGUAGE_TOKEN
+    assert found.units == "features"
+
+
+def test_what_does_not_fit_is_said_in_one_line(place):
+    for more, said in (
+        (["--site", "blocks.9.*"], "has no site 'blocks.9."),
+        (["--site", SITE, "--heads"], "holds no heads"),
+        (["--site", "blocks.*", "--dictionary", "x"], "reads one site, and 2 match"),
+    ):
+        with pytest.raises(InterpError, match=said):
+            invoke(place / "store", *more, "--label", "answer", "--out", place / "wrong")
+    assert not (place / "wrong").exists()
