@@ -8,6 +8,7 @@ import typer
 from interp.cli import (
     ability,
     capture,
+    data,
     demo,
     dictionary,
     explore,
@@ -37,6 +38,7 @@ app.add_typer(dictionary.app, name="dictionary")
 app.add_typer(neurons.app, name="neurons")
 app.add_typer(modules.app, name="modules")
 app.add_typer(probe.app, name="probe")
+app.add_typer(data.app, name="data")
 app.add_typer(ability.app, name="ability")
 app.add_typer(study.app, name="study")
 app.command("explore")(explore.explore)

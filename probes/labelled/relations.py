@@ -54,6 +54,8 @@ def _prompts(value: Any) -> list[str]:
 def _facts(value: Any) -> list[tuple[str, str]]:
     """Pairs of subject and object, or nothing where one lacks either."""
     listed = value if isinstance(value, list) else []
-    facts = [(one.get("subject"), one.get("object")) for one in listed if isinstance(one, dict)]
+    facts: list[Any] = [
+        (one.get("subject"), one.get("object")) for one in listed if isinstance(one, dict)
+    ]
     are = all(isinstance(word, str) and word.strip() for fact in facts for word in fact)
     return facts if are and len(facts) == len(listed) else []
