@@ -1,0 +1,103 @@
+"""A perturbation as a table: what disturbing each function's neurons costs every function."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from interp.results.escape import html_text, visible
+
+if TYPE_CHECKING:
+    from interp.modules.perturbation.result import PerturbationResult
+
+_WORDS = {"accuracy": "accuracy lost", "loss": "loss added (nats)"}
+
+
+def table(found: "PerturbationResult") -> tuple[list[str], list[list[str]]]:
+    """Heading and lines: the drop matrix, random neurons and whole layers under it."""
+    measure, n = found.measure, len(found.functions)
+    row = ("accuracy", "loss").index(measure)
+    heading = ["disturbed", "neurons", *(f"{f} {_WORDS[measure]}" for f in found.evaluated)]
+    blank = [""] * (len(found.evaluated) - n)
+    lines = [
+        [f"{function}'s", str(found.n_units[i]), *map(_cell, found.drop[row, i])]
+        for i, function in enumerate(found.functions)
+    ]
+    for name, drops in found.alternatives.items():
+        own = np.diagonal(drops[row, :, :n], axis1=0, axis2=1).T
+        counts = _counts(found.n_units.astype(float))
+        lines.append([f"own {name}", counts, *map(_cell, own), *blank])
+    for name, draws in found.controls.items():
+        cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(*_spread(draws[row]), strict=True)]
+        lines.append([name, _counts(found.control_units[name]), *cells, *blank])
+    sets = [*found.sites, "all of these"] if len(found.sites) > 1 else list(found.sites)
+    widths = [found.units[site].shape[1] for site in found.sites]
+    sizes = [*widths, sum(widths)] if len(found.sites) > 1 else widths
+    for i, (name, size) in enumerate(zip(sets, sizes, strict=True)):
+        lines.append([f"whole {name}", str(size), *map(_cell, found.whole[row, i])])
+    lines.append([f"{measure} as it is", "0", *map(_cell, found.base[row])])
+    return heading, lines
+
+
+def notes(found: "PerturbationResult") -> list[str]:
+    """What stands under the table: the statistics, the controls, and what to keep in mind."""
+    measure = found.measure
+    row = ("accuracy", "loss").index(measure)
+    said = [
+        f"Own minus other, mean over functions: {found.specificity()}; p "
+        f"{found.p_relabelled[row]:.2g} over relabelled rows (smallest possible "
+        f"{found.min_p_relabelled:.2g})."
+    ]
+    for name in found.controls:
+        p = ", ".join(f"{value:.2g}" for value in found.p_own(name))
+        said.append(
+            f"Own over {name}: {found.over(name):.1f} times the drop; p of each function against "
+            f"{found.n_draws} draws {p}."
+        )
+    nothing = found.nothing_to_find()
+    if nothing:
+        said.append(
+            f"Disturbing the layers whole shows no effect on {', '.join(nothing)}: there is no "
+            "module to find here."
+        )
+    return [*said, *found.statements]
+
+
+def as_text(found: "PerturbationResult") -> str:
+    """The table and its notes, as wide as they are."""
+    heading, lines = table(found)
+    cells = [[visible(cell) for cell in line] for line in [heading, *lines]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+    return "\n".join([*rows, "", *(visible(note, limit=len(note)) for note in notes(found))])
+
+
+def as_html(found: "PerturbationResult") -> str:
+    """The table and its notes for a notebook; every text escaped."""
+    heading, lines = table(found)
+    head = "".join(f"<th>{html_text(cell)}</th>" for cell in heading)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in line)}</tr>" for line in lines
+    )
+    under = "".join(f"<p>{html_text(text)}</p>" for text in notes(found))
+    return f"<table><tr>{head}</tr>{body}</table>{under}"
+
+
+def _cell(ends: Float[np.ndarray, " 3"]) -> str:
+    if np.isnan(ends[0]):
+        return "-"
+    return f"{ends[0]:.3f} [{ends[1]:.3f}, {ends[2]:.3f}]"
+
+
+def _spread(
+    draws: Float[np.ndarray, "draws functions"],
+) -> tuple[Float[np.ndarray, " functions"], Float[np.ndarray, " functions"]]:
+    return draws.mean(axis=0), draws.std(axis=0, ddof=1 if len(draws) > 1 else 0)
+
+
+def _counts(counts: Float[np.ndarray, " functions"]) -> str:
+    low, high = counts.min(), counts.max()
+    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
