@@ -4,7 +4,7 @@ from importlib import import_module
 
 import typer
 
-VERBS: tuple[str, ...] = ("partition", "experts")
+VERBS: tuple[str, ...] = ("partition", "experts", "native")
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

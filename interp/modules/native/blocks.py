@@ -100,8 +100,9 @@ def _block(module: Any, kind: str, site: str) -> NativeBlock:
     if kind == "Qwen2MoeSparseMoeBlock":
         own = _unwrapped(module.shared_expert)
         shared = ExpertWeights(
-            *(_unwrapped(getattr(own, name)).weight for name in ("gate_proj", "up_proj")),
-            _unwrapped(own.down_proj).weight,
+            W_gate=_unwrapped(own.gate_proj).weight,
+            W_in=_unwrapped(own.up_proj).weight,
+            W_out=_unwrapped(own.down_proj).weight,
         )
         scale = _unwrapped(module.shared_expert_gate).weight
 

@@ -6,7 +6,7 @@ document are alike, so the first alone finds far too much.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -57,6 +57,31 @@ class FunctionRouting:
     def functional(self, *, fdr: float = 0.05) -> Bool[np.ndarray, "layers functions experts"]:
         """Experts that a function's tokens choose more than chance, at this discovery rate."""
         return (self.q <= fdr) & (self.lift > 1)
+
+    def summary(self) -> dict[str, Any]:
+        """For machines: information beside its null, and the functional experts."""
+        return {
+            "label": self.label,
+            "functions": self.functions,
+            "unit": self.unit,
+            "n_tokens": self.n_tokens,
+            "n_units": self.n_units,
+            "information": self.information,
+            "information_null_mean": self.information_null.mean(axis=0),
+            "information_p": self.information_p,
+            "smallest_p": self.smallest_p,
+            "functional": [
+                {
+                    "layer": int(i),
+                    "function": self.functions[f],
+                    "expert": int(e),
+                    "lift": float(self.lift[i, f, e]),
+                    "p": float(self.p[i, f, e]),
+                    "q": float(self.q[i, f, e]),
+                }
+                for i, f, e in zip(*np.nonzero(self.functional()), strict=True)
+            ],
+        }
 
     @property
     def function_entropy(self) -> float:

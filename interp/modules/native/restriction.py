@@ -115,7 +115,7 @@ def restriction_effect(
     interval = np.full((n, n, 2), np.nan)
     base = np.full(n, np.nan)
     n_tokens = np.zeros(n, np.int64)
-    tested = experts.any(axis=(1, 2))
+    tested = np.asarray(experts.any(axis=(1, 2)))
     place = np.cumsum(tested) - 1
     for g, function in enumerate(found.functions):
         rows = table.function == function

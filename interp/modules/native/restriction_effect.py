@@ -1,7 +1,7 @@
 """RestrictionEffect: what functions lose when their experts are closed to the router."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -32,6 +32,21 @@ class RestrictionEffect:
     random_change: Float64[np.ndarray, "functions draws functions"]
     """The same with as many experts of each layer drawn at random."""
     n_tokens: Int64[np.ndarray, " functions"]
+
+    def summary(self) -> dict[str, Any]:
+        """For machines: the changes, own minus others beside random experts, and its p."""
+        return {
+            "mode": self.mode,
+            "functions": self.functions,
+            "n_experts": self.experts.sum(axis=(1, 2)),
+            "base": self.base,
+            "change": self.change,
+            "change_interval": self.change_interval,
+            "own_minus_other": self.own_minus_other,
+            "random_own_minus_other": self.random_own_minus_other,
+            "p": self.p,
+            "n_tokens": self.n_tokens,
+        }
 
     @property
     def own_minus_other(self) -> Float64[np.ndarray, " functions"]:

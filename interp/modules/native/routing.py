@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float64
 
-from interp.modules.native.capacity_effect import CapacityEffect
+from interp.modules.native.capacity_effect import COUNTS, CapacityEffect
 from interp.modules.native.functions import FunctionRouting
 from interp.modules.native.load import RouterLoad
 from interp.modules.native.overlap import ExpertOverlap
@@ -67,10 +67,7 @@ class NativeRouting:
 
     def save(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write to the directory `path`, whole or not at all."""
-        header: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("style", "n_experts", "top_k", "n_neurons", "own_capacity")
-        }
+        header: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
         header |= {"sites": list(self.sites), "provenance": self.provenance.to_json()}
         arrays = {"recomputation_error": self.recomputation_error}
         for name in _PARTS:
@@ -101,6 +98,52 @@ class NativeRouting:
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFile(f"{path} is not a whole native routing ({error})") from error
 
+    def notes(self) -> list[str]:
+        """What the numbers are of, in sentences."""
+        load = self.router_load
+        lines = [
+            f"{self.style}: {len(self.sites)} layers of {self.n_experts} experts of "
+            f"{self.n_neurons:,} neurons, {self.top_k} chosen by each of {load.n_tokens:,} tokens "
+            f"of {load.n_documents:,} documents; intervals are over documents. Even load has "
+            f"{self.largest_entropy:.2f} bits",
+            f"recomputed from its experts, a block differs from the model by at most "
+            f"{self.recomputation_error.max():.1e} of its largest output",
+        ]
+        if self.functions is not None:
+            found = self.functions
+            smallest = f", smallest p {found.smallest_p:.2g}" if found.smallest_p else ", exact"
+            lines.append(
+                f"functions: labels permuted over {found.unit}{smallest}; {found.label} itself has "
+                f"{found.function_entropy:.2f} bits"
+            )
+        if self.capacity is not None:
+            rule = self.capacity.rule
+            stated = "the model's own" if rule["factor"] is None else f"factor {rule['factor']}"
+            lines.append(
+                f"capacity: {stated}, {self.capacity.mean_capacity:.1f} tokens an expert and group "
+                f"on average, {self.capacity.n_groups:,} groups of {rule['group_sequences']} "
+                f"sequence(s) on {rule['devices']} device(s), first by {rule['order']}; intervals "
+                "are over groups"
+            )
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary for machines, NaN as null; matrices over pairs and draws stay in the file."""
+        content: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        content |= {"sites": self.sites, "recomputation_error": self.recomputation_error}
+        content["router_load"] = vars(self.router_load)
+        lift, z = self.overlap.lift, self.overlap.cosine_z
+        content["overlap"] = {
+            "together_p": self.overlap.together_p,
+            "largest_lift": np.nan_to_num(lift, nan=-np.inf).max(axis=(1, 2)),
+            "largest_cosine_z": np.nan_to_num(z, nan=-np.inf).max(axis=(1, 2)),
+        }
+        content["functions"] = self.functions and self.functions.summary()
+        content["capacity"] = self.capacity and {**vars(self.capacity), "names": COUNTS}
+        content["restriction"] = self.restriction and self.restriction.summary()
+        content["provenance"] = self.provenance.to_json()
+        return _jsonable(content)
+
     def __repr__(self) -> str:
         return (
             f"<NativeRouting of a {self.style} model: {len(self.sites)} layers of "
@@ -112,6 +155,7 @@ class NativeRouting:
         return f"<p>{html_text(repr(self))}</p>"
 
 
+_NAMES = ("style", "n_experts", "top_k", "n_neurons", "own_capacity")
 _PARTS: dict[str, Any] = {
     "router_load": RouterLoad,
     "overlap": ExpertOverlap,
@@ -119,6 +163,16 @@ _PARTS: dict[str, Any] = {
     "capacity": CapacityEffect,
     "restriction": RestrictionEffect,
 }
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _jsonable(value.tolist())
+    if isinstance(value, dict):
+        return {key: _jsonable(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _array_fields(part: Any, name: str) -> dict[str, np.ndarray]:

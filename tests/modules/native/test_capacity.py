@@ -123,10 +123,10 @@ def test_counts_are_those_of_loops_over_tokens(seed, k, devices, factor, order):
 @torch.no_grad()
 def test_at_its_own_capacity_the_counterfactual_drops_what_switchs_router_drops(capacity: int):
     with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         router = SwitchTransformersTop1Router(
             SwitchTransformersConfig(
-                hidden_size=D_MODEL, num_experts=4, expert_capacity=capacity, router_bias=True
+                d_model=D_MODEL, num_experts=4, expert_capacity=capacity, router_bias=True
             )
         ).eval()
         x = torch.randn(6, 20, D_MODEL)

@@ -1,0 +1,156 @@
+"""`interp modules native`: how a model's own routers use its own experts."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
+from interp.results.atomic import check_out
+
+if TYPE_CHECKING:
+    from interp.modules.native.routing import NativeRouting
+
+
+def native(
+    model: Annotated[
+        str, typer.Argument(help="A mixture of experts: hub id or directory, NAME@STEP.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset.")
+    ],
+    out: Out,
+    label: Annotated[
+        str | None,
+        typer.Option("--label", help="Number field that names each document's function."),
+    ] = None,
+    capacity_factor: Annotated[
+        float | None,
+        typer.Option(
+            "--capacity-factor",
+            help="Slots of all experts over assignments; the model's own capacity, if not given.",
+        ),
+    ] = None,
+    devices: Annotated[
+        int, typer.Option("--devices", help="Devices the experts are dealt to, evenly.")
+    ] = 1,
+    group_sequences: Annotated[
+        int, typer.Option("--group-sequences", help="Sequences that share a capacity.")
+    ] = 1,
+    order: Annotated[
+        Literal["position", "score"],
+        typer.Option("--order", help="Who finds room first: earlier tokens, or surer ones."),
+    ] = "position",
+    rounding: Annotated[
+        Literal["ceil", "floor"], typer.Option("--rounding", help="Of a stated capacity.")
+    ] = "ceil",
+    restrict: Annotated[
+        Literal["forbid", "only"] | None,
+        typer.Option("--restrict", help="Close functions' experts, or all others: what is lost?"),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", help="Random sets of as many experts beside each.")
+    ] = 20,
+    permutations: Annotated[
+        int, typer.Option("--permutations", help="Of labels and of experts, for the nulls.")
+    ] = 1000,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Tokens to read, at most a batch more.")
+    ] = 50_000,
+    length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
+    packing: Annotated[
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
+    ] = "document",
+    field: Annotated[str, typer.Option("--field", help="Field that holds the text.")] = "text",
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 16,
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Read a mixture of experts: router load, entropy, overlap, functional experts, capacity.
+
+    Example: interp modules native mixture --data topics.jsonl --label topic --capacity-factor 1.25
+    --devices 4 --out routing
+    """
+    from interp.capture.distributed import current_ranks
+    from interp.modules.native.run import read_native
+
+    first = current_ranks().rank == 0
+    if first:
+        check_out(out, replace=overwrite)
+    found = read_native(
+        model,
+        data,
+        label=label,
+        length=length,
+        packing=packing,
+        field=field,
+        max_tokens=max_tokens,
+        batch_size=batch_size,
+        capacity_factor=capacity_factor,
+        rounding=rounding,
+        order=order,
+        devices=devices,
+        group_sequences=group_sequences,
+        restrict=restrict,
+        draws=draws,
+        permutations=permutations,
+        seed=seed,
+        device=device,
+        command=f"interp modules native {model} --data {data} --out {out}",
+    )
+    if not first:
+        return
+    found.save(out, overwrite=overwrite)
+    if json:
+        print_json({"path": str(out), **found.to_json()})
+        return
+    for table in _tables(found):
+        _show(*table)
+    print(*found.notes(), f"written to {out}", sep="\n")
+
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _tables(found: "NativeRouting") -> list[Table]:
+    from interp.plots import native_moe as rows
+
+    tables = [("router load", *rows.load_rows(found)), ("pairs", *rows.overlap_rows(found))]
+    if found.functions is not None:
+        tables.append(("functions", *rows.function_rows(found)))
+    if found.capacity is not None:
+        tables.append(("capacity", *rows.capacity_rows(found)))
+    if found.restriction is not None:
+        tables.append(("restricted routers", *rows.restriction_rows(found)))
+    return tables
+
+
+def _show(title: str, heading: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+    if not sys.stdout.isatty():
+        # In a pipe there is no width to fit: every line is written whole.
+        print(title)
+        _plain(heading, lines)
+        return
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for index, name in enumerate(heading):
+        grid.add_column(Text(name), justify="right" if index else "left", no_wrap=not index)
+    for line in lines:
+        grid.add_row(*(Text(cell) for cell in line))
+    Console().print(grid)
+
+
+def _plain(heading: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+    rows: list[Any] = [heading, *lines]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heading))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  ".join(cells).rstrip())
+    print()
