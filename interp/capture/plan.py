@@ -96,6 +96,7 @@ def plan_capture(
         vocabulary_sha256=sha256_bytes(vocabulary) if vocabulary else None,
         fidelity=_fidelity(model, probe),
         provenance=_provenance(model, corpus, command),
+        label_values={name: list(corpus.label_values[name]) for name in corpus.label_values},
     )
     header = _with_shards_of(header, shard_bytes)
     return _counted(header, corpus, vocabulary, peak // len(probe.sequence))

@@ -22,7 +22,7 @@ def capture(
         str, typer.Argument(help="Hub id, directory or bundled name; NAME@STEP for a checkpoint.")
     ],
     corpus: Annotated[
-        str, typer.Argument(help=".txt, .jsonl, .parquet, .npy of ids, a folder, or a hub dataset.")
+        str, typer.Argument(help=".txt, .jsonl, .parquet, .conllu, .npy of ids, a folder, a hub dataset.")
     ],
     sites: Annotated[
         list[str], typer.Option("--sites", help="Hook name with wildcards; may be repeated.")
@@ -36,7 +36,7 @@ def capture(
     field: Annotated[str, typer.Option("--field", help="Field that holds the text.")] = "text",
     split: Annotated[str, typer.Option("--split", help="Split of a hub dataset.")] = "train",
     labels: Annotated[
-        list[str] | None, typer.Option("--label", help="Number field to keep; may be repeated.")
+        list[str] | None, typer.Option("--label", help="Field to keep, of documents, words or spans. Repeatable.")
     ] = None,
     add_bos: Annotated[
         AddBos, typer.Option("--add-bos", help="BOS before every sequence; auto: as the tokenizer.")

@@ -5,7 +5,7 @@ reading can stop anywhere and go on at a sequence number. One epoch: it ends whe
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -33,7 +33,8 @@ class TokenBatch:
     sequence: Int[np.ndarray, " batch"]
     """Running number of the sequence in the corpus."""
     labels: dict[str, Shaped[np.ndarray, "batch pos"]]
-    """What the source says of each token's document; on padding -1, or NaN where it is a float."""
+    """What the source says of each token, or of its document; where it says nothing, as on padding,
+    -1, or NaN where it is a float."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,8 @@ class Corpus:
     """Starts a new reading at sequence 0."""
     token_strings: Callable[[], list[str] | None]
     """How each id looks to a person; None without a tokenizer."""
+    label_values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the integers of a label stand for, where the source holds strings."""
     hash_is_whole: bool = True
     """False for a stream that changes unseen after its first documents, which alone are hashed."""
 

@@ -4,14 +4,15 @@ A document is text, or a list of ready token ids, with its labels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from interp.corpus.labels import Label, LabelScheme, int64, label_of
 from interp.results.errors import BadInput
 
-Labels = tuple[int | float, ...]
+Labels = tuple[Label, ...]
 
 
 class Document(NamedTuple):
@@ -36,27 +37,37 @@ class Source:
     """Documents in the source's order, or in the order of the numbers given."""
     digest_is_whole: bool = True
     """False where the digest is only of the first documents."""
+    scheme: LabelScheme = field(default_factory=LabelScheme)
+    """The strings of its labels; none are known of a stream."""
 
 
 def document_of(
     entry: Mapping[str, Any], *, field: str, labels: tuple[str, ...], where: str
 ) -> Document:
     """The document in one entry; BadInput with its place if a field is missing or of no use."""
-    for name in (field, *labels):
-        if entry.get(name) is None:
-            there = ", ".join(sorted(map(str, entry))) or "none"
-            raise BadInput(f"{where} has no field {name!r}: its fields are {there}")
-    content = entry[field]
+    content = _present(entry, field, where)
     if isinstance(content, str):
         check_text(content, where)
     elif isinstance(content, np.ndarray | list) and all(is_integer(i) for i in content):
-        content = [_int64(i, f"{where}: a token id") for i in content]
+        content = [int64(i, f"{where}: a token id") for i in content]
     else:
         raise BadInput(
             f"{where}: field {field!r} holds a {type(content).__name__}, text or a list of token "
             "ids was expected"
         )
-    return Document(content, tuple(_label(entry[name], name, where) for name in labels), where)
+    return Document(content, labels_of(entry, labels, where), where)
+
+
+def labels_of(entry: Mapping[str, Any], labels: tuple[str, ...], where: str) -> Labels:
+    """The labels in one entry; BadInput with its place if one is missing or of no use."""
+    return tuple(label_of(_present(entry, name, where), name, where) for name in labels)
+
+
+def _present(entry: Mapping[str, Any], name: str, where: str) -> Any:
+    if entry.get(name) is None:
+        there = ", ".join(sorted(map(str, entry))) or "none"
+        raise BadInput(f"{where} has no field {name!r}: its fields are {there}")
+    return entry[name]
 
 
 def check_text(text: str, where: str) -> None:
@@ -73,17 +84,3 @@ def check_text(text: str, where: str) -> None:
 def is_integer(value: Any) -> bool:
     """Whether `value` is an integer, a bool not counted."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _label(value: Any, name: str, where: str) -> int | float:
-    if isinstance(value, bool | int | np.integer | np.bool_):
-        return _int64(value, f"{where}: label {name!r}")
-    if isinstance(value, float | np.floating):
-        return float(value)
-    raise BadInput(f"{where}: label {name!r} is {value!r}, a number was expected")
-
-
-def _int64(value: int | np.integer | np.bool_, what: str) -> int:
-    if not -(2**63) <= int(value) < 2**63:
-        raise BadInput(f"{what} is beyond the 64 bits of an integer: {str(value)[:40]}")
-    return int(value)

@@ -1,4 +1,4 @@
-"""Documents of .txt, .jsonl and .parquet files, checked whole before the first is used.
+"""Documents of text, jsonl, parquet and CoNLL-U files, checked whole before the first is used.
 
 A .txt file holds one document a line and a .jsonl file one JSON object a line; blank lines are
 passed over. Lines end at the newline character alone: other separators of Unicode are text.
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
-from interp.corpus.documents import Document, Source, document_of
+from interp.corpus.conllu import SUFFIX as CONLLU
+from interp.corpus.conllu import conllu_source
+from interp.corpus.documents import Document, Source, document_of, labels_of
+from interp.corpus.labels import LabelScan, LabelScheme, merged_scheme
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.hashing import sha256_file, sha256_json
 
 if TYPE_CHECKING:
     import pyarrow.parquet as parquet
 
-SUFFIXES = (".txt", ".jsonl", ".parquet")
+SUFFIXES = (".txt", ".jsonl", ".parquet", CONLLU)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -49,6 +52,8 @@ def _one_file(path: Path, field: str, labels: tuple[str, ...]) -> Source:
     try:
         if path.suffix == ".parquet":
             return _parquet_source(path, field, labels)
+        if path.suffix == CONLLU:
+            return conllu_source(path, labels=labels)
         return _line_source(path, field, labels)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
@@ -58,7 +63,7 @@ def _line_source(path: Path, field: str, labels: tuple[str, ...]) -> Source:
     if path.suffix == ".txt" and labels:
         raise BadInput(f"{path}: a text file has no labels, a .jsonl or .parquet file has")
     parse = partial(_parse_line, path=path, field=field, labels=labels)
-    offsets, numbers, digest = _scan(path, parse)
+    offsets, numbers, digest, scheme = _scan(path, parse, labels)
 
     def read(order: Sequence[int] | None) -> Iterator[Document]:
         with path.open("rb") as file:
@@ -66,13 +71,15 @@ def _line_source(path: Path, field: str, labels: tuple[str, ...]) -> Source:
                 file.seek(offsets[i])
                 yield parse(file.readline(), number=int(numbers[i]))
 
-    return Source(name=str(path), digest=digest, n_documents=len(offsets), read=read)
+    return Source(name=str(path), digest=digest, n_documents=len(offsets), read=read, scheme=scheme)
 
 
 def _scan(
-    path: Path, parse: "partial[Document]"
-) -> tuple[Int[np.ndarray, " documents"], Int[np.ndarray, " documents"], str]:
-    """Byte offset and line number of every document, and the file's SHA-256; parses each once."""
+    path: Path, parse: "partial[Document]", labels: tuple[str, ...]
+) -> tuple[Int[np.ndarray, " documents"], Int[np.ndarray, " documents"], str, LabelScheme]:
+    """Byte offset and line number of every document, the file's SHA-256, and the strings of its
+    labels; parses each once."""
+    strings = LabelScan(labels)
     offsets, numbers = array("q"), array("q")
     digest = hashlib.sha256()
     position = 0
@@ -80,11 +87,13 @@ def _scan(
         for number, line in enumerate(file, start=1):
             digest.update(line)
             if line.strip(b" \t\r\n") not in (b"", _BYTE_ORDER_MARK):
-                parse(line, number=number)
+                document = parse(line, number=number)
+                strings.add(document.labels, document.where)
                 offsets.append(position)
                 numbers.append(number)
             position += len(line)
-    return np.array(offsets, np.int64), np.array(numbers, np.int64), digest.hexdigest()
+    found = np.array(offsets, np.int64), np.array(numbers, np.int64)
+    return *found, digest.hexdigest(), strings.finish()
 
 
 def _parse_line(
@@ -125,7 +134,26 @@ def _parquet_source(path: Path, field: str, labels: tuple[str, ...]) -> Source:
         with parquet.ParquetFile(path) as file:
             yield from _read_parquet(file, path, [field, *labels], order)
 
-    return Source(name=str(path), digest=sha256_file(path), n_documents=n_rows, read=read)
+    return Source(
+        name=str(path),
+        digest=sha256_file(path),
+        n_documents=n_rows,
+        read=read,
+        scheme=_parquet_scheme(path, labels),
+    )
+
+
+def _parquet_scheme(path: Path, labels: tuple[str, ...]) -> LabelScheme:
+    import pyarrow.parquet as parquet
+
+    strings, number = LabelScan(labels), 0
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=list(labels), batch_size=4096) if labels else ():
+            for entry in batch.to_pylist():
+                number += 1
+                where = f"{path}, row {number}"
+                strings.add(labels_of(entry, labels, where), where)
+    return strings.finish()
 
 
 def _read_parquet(
@@ -169,4 +197,5 @@ def _joined(directory: Path, parts: list[Source]) -> Source:
         digest=sha256_json([[Path(part.name).name, part.digest] for part in parts]),
         n_documents=int(starts[-1]),
         read=read,
+        scheme=merged_scheme(parts[0].scheme.names, [part.scheme.values for part in parts]),
     )

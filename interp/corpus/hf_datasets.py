@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from interp.corpus.documents import Document, Source, document_of
+from interp.corpus.labels import LabelScan, LabelScheme
 from interp.results.errors import BadInput
 from interp.results.hashing import sha256_json
 
@@ -25,8 +26,15 @@ def dataset_source(dataset: Any, *, name: str, field: str, labels: tuple[str, ..
         else:
             yield from (parse(kept[int(i)], int(i)) for i in order)
 
-    digest = _digest_of(read(None))
-    return Source(name=name, digest=digest, n_documents=len(dataset), read=read)
+    strings = LabelScan(labels)
+    digest = _digest_of(read(None), strings)
+    return Source(
+        name=name,
+        digest=digest,
+        n_documents=len(dataset),
+        read=read,
+        scheme=strings.finish(),
+    )
 
 
 def stream_source(
@@ -47,7 +55,12 @@ def stream_source(
 
     first = sha256_json([name, commit]) if commit else _digest_of(islice(read(None), _SAMPLED))
     return Source(
-        name=name, digest=first, n_documents=None, read=read, digest_is_whole=commit is not None
+        name=name,
+        digest=first,
+        n_documents=None,
+        read=read,
+        digest_is_whole=commit is not None,
+        scheme=LabelScheme(names=labels),
     )
 
 
@@ -86,8 +99,10 @@ def _parse(
     return document_of(entry, field=field, labels=labels, where=f"{name}, row {number + 1}")
 
 
-def _digest_of(documents: Iterator[Document]) -> str:
+def _digest_of(documents: Iterator[Document], strings: LabelScan | None = None) -> str:
     digest = hashlib.sha256()
     for document in documents:
+        if strings is not None:
+            strings.add(document.labels, document.where)
         digest.update(sha256_json([document.content, document.labels]).encode())
     return digest.hexdigest()

@@ -18,7 +18,8 @@ class TokenDocument(NamedTuple):
 
     number: int
     ids: Int[np.ndarray, " n"]
-    labels: tuple[int | float, ...]
+    labels: tuple[int | float | Shaped[np.ndarray, " n"], ...]
+    """A number for the whole document, or one for every id; the form is that of all documents."""
 
 
 class Frame(NamedTuple):
@@ -47,21 +48,23 @@ def pack(documents: Iterable[TokenDocument], *, length: int, frame: Frame) -> It
     separator = np.array(frame.separator, dtype=np.int64)
     held: list[Row] = []
     n_held = 0
+    per_token: tuple[bool, ...] = ()
     for document in documents:
         if not len(document.ids):
             continue
-        held.append(_row(document, np.concatenate([document.ids, separator])))
+        per_token = tuple(isinstance(label, np.ndarray) for label in document.labels)
+        held.append(_row(document, (), 0, len(document.ids), tuple(separator.tolist())))
         n_held += len(held[-1].tokens)
         if n_held < room:
             continue
         joined = _join(held)
         n_full = n_held // room
         for i in range(n_full):
-            yield _with_prefix(_cut(joined, i * room, (i + 1) * room), frame.prefix)
+            yield _with_prefix(_cut(joined, i * room, (i + 1) * room), frame.prefix, per_token)
         held = [_cut(joined, n_full * room, n_held)]
         n_held -= n_full * room
     if n_held:
-        yield _with_prefix(_join(held), frame.prefix)
+        yield _with_prefix(_join(held), frame.prefix, per_token)
 
 
 def one_a_row(documents: Iterable[TokenDocument], *, length: int, frame: Frame) -> Iterator[Row]:
@@ -69,9 +72,8 @@ def one_a_row(documents: Iterable[TokenDocument], *, length: int, frame: Frame) 
     room = _room(length, len(frame.prefix) + len(frame.suffix))
     for document in documents:
         for start in range(0, len(document.ids), room):
-            piece = document.ids[start : start + room]
-            framed = np.concatenate([frame.prefix, piece, frame.suffix]).astype(np.int64)
-            yield _row(document, framed)
+            stop = min(start + room, len(document.ids))
+            yield _row(document, frame.prefix, start, stop, frame.suffix)
 
 
 def _room(length: int, n_framing: int) -> int:
@@ -80,10 +82,29 @@ def _room(length: int, n_framing: int) -> int:
     return length - n_framing
 
 
-def _row(document: TokenDocument, tokens: Int[np.ndarray, " n"]) -> Row:
+def _row(
+    document: TokenDocument,
+    prefix: tuple[int, ...],
+    start: int,
+    stop: int,
+    suffix: tuple[int, ...],
+) -> Row:
+    """The ids [start, stop) of a document with those of the frame around them."""
+    tokens = np.concatenate([prefix, document.ids[start:stop], suffix]).astype(np.int64)
     number = np.full(len(tokens), document.number, dtype=np.int64)
-    labels = tuple(np.full(len(tokens), label) for label in document.labels)
+    labels = tuple(
+        _around(len(prefix), label[start:stop], len(suffix))
+        if isinstance(label, np.ndarray)
+        else np.full(len(tokens), label)
+        for label in document.labels
+    )
     return Row(tokens, number, labels)
+
+
+def _around(before: int, label: Shaped[np.ndarray, " n"], after: int) -> Shaped[np.ndarray, " _"]:
+    """Labels of single tokens, with nothing said of the frame: -1, or NaN among fractions."""
+    nothing = np.nan if np.issubdtype(label.dtype, np.floating) else -1
+    return np.pad(label, (before, after), constant_values=nothing)
 
 
 def _join(rows: list[Row]) -> Row:
@@ -102,12 +123,15 @@ def _cut(row: Row, start: int, stop: int) -> Row:
     return Row(row.tokens[start:stop], row.document[start:stop], labels)
 
 
-def _with_prefix(row: Row, prefix: tuple[int, ...]) -> Row:
+def _with_prefix(row: Row, prefix: tuple[int, ...], per_token: tuple[bool, ...]) -> Row:
     if not prefix:
         return row
     n = len(prefix)
     return Row(
         np.concatenate([np.array(prefix, dtype=np.int64), row.tokens]),
         np.concatenate([np.repeat(row.document[:1], n), row.document]),
-        tuple(np.concatenate([np.repeat(label[:1], n), label]) for label in row.labels),
+        tuple(
+            _around(n, label, 0) if single else np.concatenate([np.repeat(label[:1], n), label])
+            for label, single in zip(row.labels, per_token, strict=True)
+        ),
     )

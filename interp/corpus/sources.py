@@ -8,17 +8,20 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int
 
+from interp.corpus.alignment import token_labels
 from interp.corpus.corpus import Corpus, SpecialTokens
 from interp.corpus.documents import Document, Source
-from interp.corpus.files import file_source
+from interp.corpus.files import SUFFIXES, file_source
 from interp.corpus.hf_datasets import dataset_source, hub_source, stream_source
+from interp.corpus.labels import LabelScheme, SpanLabels, WordLabels
 from interp.corpus.packing import Frame, Row, TokenDocument, one_a_row, pack
-from interp.corpus.text import TextModel, open_text_model
+from interp.corpus.text import Encoded, TextModel, open_text_model
 from interp.results.errors import BadInput
 from interp.results.hashing import sha256_json
 
 _SCHEMA = "interp.corpus/2"
 _TOKENIZED_AT_ONCE = 64
+_ON_TEXT = (WordLabels, SpanLabels)
 
 Packing = Literal["pack", "document"]
 
@@ -37,18 +40,21 @@ def open_corpus(
 ) -> Corpus:
     """The corpus of `source` as the tokenizer of `model` reads it, in rows of `length` tokens.
 
-    `source`: a .txt, .jsonl or .parquet file, a directory of them, a `datasets` object, a hub data
-    set (`owner/name` or `owner/name:configuration`, streamed from `split`), or ready ids: a 2-D
-    integer array, a .npy file of one, or a `field` that holds lists of ids. `model`: what `load`
-    takes as a name, a model directory, a tokenizer, or None (ready ids only).
+    `source`: a .txt, .jsonl, .parquet or CoNLL-U file, a directory of them, a `datasets` object, a
+    hub data set (`owner/name` or `owner/name:configuration`, streamed from `split`), or ready ids:
+    a 2-D integer array, a .npy file of one, or a `field` that holds lists of ids. `model`: what
+    `load` takes as a name, a model directory, a tokenizer, or None (ready ids only).
 
     `packing="pack"` fills rows end to end, documents separated by EOS where there is one;
     `"document"` starts each document in a row of its own and continues a longer one in the next.
     `add_bos="auto"` does what the tokenizer does by itself; True puts BOS before every row, False
-    nothing. `seed` shuffles the documents; `labels` names number fields to carry along.
+    nothing. `seed` shuffles the documents. `labels` names fields to carry along: a number or string
+    for the whole document, a list with one for every word (between spaces) or token, or a list of
+    [start, end, value] in characters; strings become integers, whose strings are `label_values`.
 
     Raises BadInput, with file and line, before the first batch for a text file that is not UTF-8,
-    a line that is not JSON or lacks a field, an empty source, and text without a tokenizer.
+    a line that is not JSON or lacks a field, an empty source, and text without a tokenizer; and
+    on reaching it, for labels that do not align with the tokens.
     """
     if length < 1:
         raise BadInput(f"length {length}: a sequence has at least one token")
@@ -115,6 +121,7 @@ def _from_documents(
         d_vocab=model.d_vocab,
         special_tokens=model.special_tokens,
         label_names=label_names,
+        label_values=source.scheme.values,
         rows=rows,
         token_strings=model.token_strings,
         hash_is_whole=source.digest_is_whole,
@@ -125,12 +132,52 @@ def _tokenized(
     source: Source, model: TextModel, order: Int[np.ndarray, " documents"] | None
 ) -> Iterator[TokenDocument]:
     documents = source.read(None if order is None else order.tolist())
-    number = 0
+    number, forms = 0, _Forms(source.scheme.names)
     while chunk := list(islice(documents, _TOKENIZED_AT_ONCE)):
-        for ids, document in zip(model.encode(chunk), chunk, strict=True):
+        needed = any(isinstance(label, _ON_TEXT) for d in chunk for label in d.labels)
+        for encoded, document in zip(model.encode(chunk, offsets=needed), chunk, strict=True):
+            forms.check(document)
             original = number if order is None else int(order[number])
-            yield TokenDocument(original, ids, document.labels)
+            yield TokenDocument(original, encoded.ids, _numbers(document, encoded, source.scheme))
             number += 1
+
+
+class _Forms:
+    """Whether each label is of whole documents or of tokens: as in the first document."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._first: list[bool] | None = None
+
+    def check(self, document: Document) -> None:
+        """BadInput where a label is given in another form than before."""
+        forms = [isinstance(label, _ON_TEXT) for label in document.labels]
+        self._first = self._first or forms
+        for name, one, other in zip(self._names, forms, self._first, strict=True):
+            if one != other:
+                raise BadInput(
+                    f"{document.where}: label {name!r} is a list here and one value elsewhere, or "
+                    "the other way: give it alike in all documents"
+                )
+
+
+def _numbers(document: Document, encoded: Encoded, scheme: LabelScheme) -> tuple[Any, ...]:
+    """A number for the whole document, or one for each of its ids, by label."""
+    text = document.content if isinstance(document.content, str) else None
+    return tuple(
+        token_labels(
+            label,
+            name=name,
+            scheme=scheme,
+            text=text,
+            offsets=encoded.offsets,
+            n_tokens=len(encoded.ids),
+            where=document.where,
+        )
+        if isinstance(label, _ON_TEXT)
+        else scheme.coded(label, name, document.where)
+        for name, label in zip(scheme.names, document.labels, strict=True)
+    )
 
 
 def _open_source(source: Any, *, split: str, field: str, labels: tuple[str, ...]) -> Source:
@@ -154,7 +201,7 @@ def _is_path(source: str) -> bool:
     """Whether a string means a file: it exists, ends like one, or cannot be a hub name."""
     path = Path(source).expanduser()
     looks_like_one = source.startswith((".", "/", "~")) or source.count("/") > 1
-    return looks_like_one or path.suffix in (".txt", ".jsonl", ".parquet", ".npy") or path.exists()
+    return looks_like_one or path.suffix in (*SUFFIXES, ".npy") or path.exists()
 
 
 def _require_something(source: Source, model: TextModel) -> None:

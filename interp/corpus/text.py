@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -20,7 +20,7 @@ from interp.models.tokenizer import (
     token_strings,
     tokenizer_facts,
 )
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, Unsupported
 
 _NO_TOKENIZER = TokenizerFacts(
     present=False,
@@ -34,6 +34,14 @@ _NO_TOKENIZER = TokenizerFacts(
     special_ids=(),
     digest=None,
 )
+
+
+class Encoded(NamedTuple):
+    """A document as ids."""
+
+    ids: Int[np.ndarray, " n"]
+    offsets: Int[np.ndarray, "n 2"] | None
+    """The first character of each id, and the one after its last; None unless asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,26 +65,43 @@ class TextModel:
             special_ids=tuple(sorted({*facts.special_ids, *facts.prefix, *facts.suffix})),
         )
 
-    def encode(self, documents: list[Document]) -> list[Int[np.ndarray, " n"]]:
+    def encode(self, documents: list[Document], *, offsets: bool = False) -> list[Encoded]:
         """The ids of each document, without BOS or EOS; ready ids as they are.
 
-        A special token spelt out in a text is read as text, where the vocabulary allows it.
+        A special token spelt out in a text is read as text, where the vocabulary allows it. With
+        `offsets` the characters of each id come too; Unsupported if the tokenizer does not say.
         """
         texts = [d.content for d in documents if isinstance(d.content, str)]
         if texts and self.tokenizer is None:
             where = next(d.where for d in documents if isinstance(d.content, str))
             raise BadInput(f"{where} is text, and {self.name} has no tokenizer to read it with")
-        encoded = iter(self._encode_texts(texts))
-        ids = [next(encoded) if isinstance(d.content, str) else d.content for d in documents]
-        return [np.array(one, dtype=np.int64) for one in ids]
+        if texts and offsets and not self.tokenizer.is_fast:
+            raise Unsupported(
+                f"the tokenizer of {self.name} does not say which characters a token is made of, "
+                "so labels of words or spans cannot be put on tokens: give one value a token id"
+            )
+        encoded = iter(self._encode_texts(texts, offsets))
+        return [
+            next(encoded) if isinstance(d.content, str) else Encoded(_ids(d.content), None)
+            for d in documents
+        ]
 
-    def _encode_texts(self, texts: list[str]) -> list[list[int]]:
+    def _encode_texts(self, texts: list[str], offsets: bool = False) -> list[Encoded]:
         if not texts:
             return []
         # A text that spells out "</s>" is text: only the frame makes a document end.
-        return self.tokenizer(
-            texts, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )["input_ids"]
+        found = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            verbose=False,
+            **({"return_offsets_mapping": True} if offsets else {}),
+        )
+        places = found["offset_mapping"] if offsets else [None] * len(texts)
+        return [
+            Encoded(_ids(ids), None if place is None else _ids(place).reshape(-1, 2))
+            for ids, place in zip(found["input_ids"], places, strict=True)
+        ]
 
     @property
     def text_makes_special_tokens(self) -> bool:
@@ -89,7 +114,7 @@ class TextModel:
             return False
         special = [i for i in self.special_tokens.special_ids if i < len(self.tokenizer)]
         spelt = [f"a {self.tokenizer.convert_ids_to_tokens(i)} b" for i in special]
-        return any(not set(special).isdisjoint(ids) for ids in self._encode_texts(spelt))
+        return any(not set(special).isdisjoint(e.ids.tolist()) for e in self._encode_texts(spelt))
 
     def frame(self, add_bos: bool | Literal["auto"], *, packed: bool) -> Frame:
         """What goes around text; BadInput if BOS is asked of a tokenizer without one."""
@@ -132,6 +157,10 @@ class TextModel:
         if self.tokenizer is None:
             return " ".join(f"id {i}" for i in ids)
         return " ".join(f"{self.tokenizer.convert_ids_to_tokens(i)} (id {i})" for i in ids)
+
+
+def _ids(numbers: Any) -> Int[np.ndarray, "..."]:
+    return np.array(numbers, dtype=np.int64)
 
 
 def open_text_model(model: Any) -> TextModel:

@@ -390,9 +390,9 @@ def test_a_text_file_that_is_not_utf8_is_named_with_its_line(tmp_path: Path, byt
         open_corpus(tmp_path / "b.txt", byte_model, length=4)
 
 
-def test_labels_that_are_not_numbers_are_refused(tmp_path: Path, byte_model: Path):
-    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "kind": "noun"}])
-    with pytest.raises(BadInput, match="'noun', a number"):
+def test_labels_that_are_no_values_are_refused(tmp_path: Path, byte_model: Path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "kind": {"noun": 1}}])
+    with pytest.raises(BadInput, match=r"\{'noun': 1\}, a number, a string"):
         open_corpus(path, byte_model, length=4, labels=["kind"])
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(BadInput, match="no labels"):
