@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -21,8 +21,7 @@ from interp.modules.functional import FunctionalExperts, functional_experts
 from interp.modules.partition import Partition
 from interp.modules.partitioning.coactivation import GraphSettings, partition_by_coactivation
 from interp.modules.partitioning.weights import partition_by_weights
-from interp.modules.perturbation.perturb import perturb
-from interp.modules.perturbation.result import PerturbationResult
+from interp.modules.perturbation import PerturbationResult, perturb
 from interp.neurons.score import score_neurons
 from interp.neurons.scores import NeuronScores
 from interp.results.provenance import Provenance
@@ -33,7 +32,7 @@ SITES = ("blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post")
 LINES_SEED = 0
 N_SCORED = 512
 """Sequences of each function that neurons are scored on: 512 against 512 of the others."""
-N_ASKED = 256
+N_ASKED = 128
 """Fresh sequences of each function, eight answers each, that losses are measured on."""
 N_EXPERTS = 12
 CHOSEN = 2
@@ -113,7 +112,7 @@ class Scored:
             partition_by_coactivation(
                 self.activations(site),
                 N_EXPERTS,
-                settings=GraphSettings(n_shuffles=3),
+                settings=GraphSettings(n_shuffles=1),
                 site=site,
                 model_hash=self.store.provenance.model_hash,
             )
@@ -142,6 +141,7 @@ class Scored:
             mode=mode,
             n_experts=CHOSEN,
             draws=draws,
+            bootstrap=500,
             store=self.store,
         )
 
@@ -151,9 +151,14 @@ def specialised_share(scores: NeuronScores) -> float:
     return float(scores.specialised(fdr=FDR).any(axis=0).mean())
 
 
-def expert_functions(
-    trained: Trained, partitions: list[Partition]
-) -> Int[np.ndarray, "layers experts"]:
-    """The function of every expert of the known split, in the partition's own numbers."""
-    firsts = [[int(p.members(e)[0]) for e in range(p.n_experts)] for p in partitions]
-    return np.stack([blocks[first] for blocks, first in zip(trained.blocks, firsts, strict=True)])
+def picks_own_block(
+    trained: Trained, partitions: list[Partition], result: PerturbationResult, *, layer: int
+) -> float:
+    """Share of the experts chosen by score for a function that lie in the function's own block."""
+    blocks, partition = trained.blocks[layer], partitions[layer]
+    picked = [
+        blocks[partition.members(expert)[0]] == FUNCTIONS.index(function)
+        for function in result.functions
+        for expert in result.chosen[function][SITES[layer]]
+    ]
+    return float(np.mean(picked))
