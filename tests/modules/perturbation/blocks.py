@@ -20,7 +20,7 @@ from interp.results.provenance import Provenance
 from tests.neurons.making import a_function, some_scores
 
 FUNCTIONS = ("f0", "f1", "f2", "direct")
-N_OPERANDS, N_FILLERS, N_NEURONS = 4, 24, 48
+N_OPERANDS, N_FILLERS, N_NEURONS = 4, 12, 48
 SITES = ("blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post")
 _PROMPTS = len(FUNCTIONS) * N_OPERANDS
 _FIRST_PROMPT = 1 + N_FILLERS
@@ -60,7 +60,7 @@ def write_block_model(directory: Path) -> Path:
             parameter.fill_(1.0 if is_scale else 0.0)
         for prompt in range(_PROMPTS):
             embed[_FIRST_PROMPT + prompt, prompt] = 1.0
-            unembed[0, prompt] = 1.5
+            unembed[0, prompt] = 1.0
             unembed[_FIRST_ANSWER + prompt, _PROMPTS + prompt] = 1.0
             if prompt >= _PROMPTS - N_OPERANDS:
                 unembed[_FIRST_ANSWER + prompt, prompt] = 2.0
@@ -69,7 +69,7 @@ def write_block_model(directory: Path) -> Path:
             for place, neuron in enumerate(members[: 2 * N_OPERANDS]):
                 prompt = function * N_OPERANDS + place % N_OPERANDS
                 W_in[prompt, neuron] = 1.0
-                W_out[neuron, _PROMPTS + prompt] = 1.5
+                W_out[neuron, _PROMPTS + prompt] = 0.6
         b_in.fill_(-3.0)
     model.eval().save_pretrained(directory)
     return directory

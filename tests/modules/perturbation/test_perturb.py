@@ -10,8 +10,8 @@ from interp.capture import record
 from interp.capture.store import ActivationStore
 from interp.corpus.corpus import Corpus
 from interp.models.load import load
+from interp.modules.perturbation import perturb
 from interp.modules.perturbation.items import FunctionItem
-from interp.modules.perturbation.perturb import perturb
 from interp.modules.perturbation.result import PerturbationResult
 from interp.results.errors import BadInput, Mismatch, Unsupported
 from tests.modules.perturbation.blocks import (
@@ -146,8 +146,8 @@ def test_the_same_seed_gives_the_same_finding(bridge) -> None:
 
 def test_batches_change_nothing(bridge, found: PerturbationResult) -> None:
     both = [scores(site) for site in SITES], [partition(site) for site in SITES]
-    one = perturb(bridge, *both, items(), draws=8, bootstrap=200, batch_size=7)
-    np.testing.assert_allclose(one.drop, found.drop, atol=1e-5)
+    one = perturb(bridge, *both, items(), draws=1, bootstrap=10, batch_size=7)
+    np.testing.assert_allclose(one.drop[..., 0], found.drop[..., 0], atol=1e-5)
 
 
 def test_text_without_answers_is_judged_by_its_loss(bridge) -> None:
@@ -180,7 +180,7 @@ def test_what_is_saved_is_loaded_and_escaped(found: PerturbationResult, tmp_path
 
 def test_bad_input_is_refused_before_any_work(bridge, model_directory) -> None:
     ask = [scores()], [partition()]
-    with pytest.raises(BadInput, match="'f0' has 0 validation and 48 test items"):
+    with pytest.raises(BadInput, match="'f0' has 0 validation and 24 test items"):
         perturb(bridge, *ask, [i for i in items() if i.function != "f0" or i.split == "test"])
     with pytest.raises(BadInput, match="mode 'melt'"):
         perturb(bridge, *ask, items(), mode="melt")
@@ -209,6 +209,6 @@ def test_test_sequences_that_the_scores_saw_are_refused(bridge, tmp_path: Path) 
     clean = store_of(validation, "clean")
     one = perturb(bridge, [scores()], [partition()], items(), store=clean, draws=1, bootstrap=10)
     assert not any("was not checked" in text for text in one.statements)
-    with pytest.raises(BadInput, match="3 of 192 test sequences stand in the store"):
+    with pytest.raises(BadInput, match="3 of 96 test sequences stand in the store"):
         seen = store_of([*validation, *test[:3]], "seen")
         perturb(bridge, [scores()], [partition()], items(), store=seen)
