@@ -1,0 +1,177 @@
+"""Run a model over a text and report what its layers share and which it could do without."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformer_lens.model_bridge import TransformerBridge
+
+from interp.corpus.corpus import Corpus, TokenBatch
+from interp.corpus.sources import Packing, open_corpus
+from interp.models.identity import model_hash
+from interp.models.load import load, reference_of
+from interp.modules.layers.analysis import Estimator, LayerAnalysis
+from interp.modules.layers.blocks import n_blocks, resid_post
+from interp.modules.layers.cka import FEWEST, LayerCka, MinibatchCka, biased_floor
+from interp.modules.layers.clusters import cluster_layers
+from interp.modules.layers.effects import evaluation_of, remove_each, shorten
+from interp.modules.layers.line import POINTS, loss_along_line
+from interp.modules.layers.reading import PoolingOfStates, read_batches
+from interp.results.errors import BadInput
+from interp.results.progress import progress
+from interp.results.provenance import Provenance
+
+
+def analyse_layers(
+    model: str | Path | TransformerBridge,
+    data: Any,
+    *,
+    n_clusters: int | None = None,
+    remove: bool = True,
+    swaps: bool = False,
+    draws: int = 20,
+    to: str | Path | None = None,
+    points: int = POINTS,
+    n_sequences: int = 512,
+    n_evaluated: int = 128,
+    minibatch: int = 64,
+    pooling: PoolingOfStates = "weighted",
+    estimator: Estimator = "debiased",
+    length: int = 128,
+    packing: Packing = "document",
+    field: str = "text",
+    batch_size: int = 16,
+    seed: int = 0,
+    device: str = "auto",
+    command: str = "analyse_layers",
+) -> LayerAnalysis:
+    """Similarity and clusters of all layers; on other sequences, what is lost with fewer of them.
+
+    CKA is counted on the first `n_sequences` in minibatches, losses on the next `n_evaluated`; a
+    shorter text is parted in proportion. Without `n_clusters` the largest fall in the similarity of
+    neighbours decides. `remove` skips each layer, `swaps` puts every layer in every place, `draws`
+    random choices of as many layers stand beside the shortened model, and `to` is a checkpoint of
+    the same shape to which the loss is followed along a line.
+
+    Raises Unsupported for a model that is not a decoder, BadInput for too little text or clusters
+    that the layers cannot make, Mismatch for a checkpoint of another shape.
+    """
+    bridge = model if isinstance(model, TransformerBridge) else load(model, device=device)
+    n = n_blocks(bridge)
+    corpus = data if isinstance(data, Corpus) else open_corpus(
+        data, reference_of(bridge) or bridge.tokenizer, length=length, packing=packing, field=field
+    )  # fmt: skip
+    other = None if to is None else load(to, device=device)
+    seen, unseen = _parted(corpus, batch_size, n_sequences, n_evaluated)
+    found, d_model = _similarity(bridge, seen, n, pooling, estimator, minibatch, seed)
+    clusters = cluster_layers(found.cka, n_clusters)
+    asked = evaluation_of(bridge, unseen, pooling=pooling, estimator=estimator, seed=seed)
+    steps = (n * (1 + n * swaps) if remove else 0) + draws + 3 + (points if other else 0)
+    with progress("layers", total=steps, unit="models") as advance:
+        removal = remove_each(asked, swaps=swaps, advance=advance) if remove else None
+        shortened = shorten(asked, clusters.centres(), draws=draws, advance=advance)
+        line = None if other is None else loss_along_line(
+            bridge, other, unseen, name=str(to), other_hash=_hash(other), points=points,
+            seed=seed, advance=advance,
+        )  # fmt: skip
+    return LayerAnalysis(
+        estimator=estimator,
+        cka=found.cka,
+        cka_error=found.error,
+        cka_null=found.null,
+        floor=biased_floor(found.minibatch, d_model) if estimator == "biased" else 0.0,
+        n_sequences=found.n,
+        minibatch=found.minibatch,
+        d_model=d_model,
+        pooling=pooling,
+        clusters=clusters.labels,
+        merges=clusters.merges,
+        contrast=clusters.contrast,
+        contrast_null=clusters.contrast_null,
+        contrast_p=clusters.p,
+        n_evaluated=len(asked.whole.loss),
+        loss=asked.whole.mean_loss(),
+        removal=removal,
+        shortened=shortened,
+        line=line,
+        provenance=Provenance.collect(
+            command,
+            model_hash=_hash(bridge),
+            corpus_hash=corpus.hash,
+            seed=seed,
+            settings={
+                "n_clusters": n_clusters,
+                "draws": draws,
+                "n_sequences": n_sequences,
+                "n_evaluated": n_evaluated,
+                "minibatch": minibatch,
+                "pooling": pooling,
+                "estimator": estimator,
+                "swaps": swaps,
+                "to": None if to is None else str(to),
+                "points": points,
+                "length": corpus.length,
+            },
+        ),
+    )
+
+
+def _similarity(
+    bridge: TransformerBridge,
+    batches: list[TokenBatch],
+    n_layers: int,
+    pooling: PoolingOfStates,
+    estimator: Estimator,
+    minibatch: int,
+    seed: int,
+) -> tuple[LayerCka, int]:
+    """CKA of what the blocks hand on, and the width of it."""
+    sites = [resid_post(bridge, layer) for layer in range(n_layers)]
+    states = read_batches(bridge, batches, sites=sites, pooling=pooling).states
+    counted = MinibatchCka(biased=estimator == "biased", seed=seed)
+    n_parts = max(1, states.shape[1] // minibatch)
+    for number, part in enumerate(states.tensor_split(n_parts, dim=1)):
+        counted.update(part, number=number)
+    return counted.finish(), states.shape[2]
+
+
+def _parted(
+    corpus: Corpus, batch_size: int, n_sequences: int, n_evaluated: int
+) -> tuple[list[TokenBatch], list[TokenBatch]]:
+    """Batches for similarity and batches for losses; sequences without two text tokens are out."""
+    wanted = -(-(n_sequences + n_evaluated) // batch_size)
+    batches = list(islice(corpus.batches(batch_size), wanted))
+    have = sum(len(batch.tokens) for batch in batches)
+    first = min(n_sequences, have * n_sequences // (n_sequences + n_evaluated))
+    if first < FEWEST or have - first < FEWEST:
+        raise BadInput(
+            f"{corpus.name} holds {have} sequences of {corpus.length} tokens: layers need at least "
+            f"{2 * FEWEST}, some for similarity and others for losses. Give more text or a smaller "
+            "length"
+        )
+    numbers = np.arange(have) < first
+    return _chosen(batches, numbers), _chosen(batches, ~numbers)
+
+
+def _chosen(batches: list[TokenBatch], wanted: np.ndarray) -> list[TokenBatch]:
+    found, start = [], 0
+    for batch in batches:
+        n = len(batch.tokens)
+        text = (batch.attention_mask & ~batch.special)[:, 1:].any(axis=1)
+        keep = wanted[start : start + n] & text
+        start += n
+        if keep.any():
+            found.append(_rows(batch, keep))
+    return found
+
+
+def _rows(batch: TokenBatch, keep: np.ndarray) -> TokenBatch:
+    fields = {name: getattr(batch, name) for name in TokenBatch.__dataclass_fields__}
+    labels = {name: column[keep] for name, column in fields.pop("labels").items()}
+    return TokenBatch(**{name: value[keep] for name, value in fields.items()}, labels=labels)
+
+
+def _hash(bridge: TransformerBridge) -> str | None:
+    reference = reference_of(bridge)
+    return None if reference is None or reference.path is None else model_hash(reference.path)
