@@ -63,7 +63,7 @@ def model_sparsity(
     """
     source = ModelRows.of(bridge, corpus, sites, max_tokens=max_tokens)
     W_out = out_weights(bridge, source.sites)
-    rule = rule or (RELU if _is_relu(bridge) else QUICK)
+    rule = rule or default_rule(bridge)
     _refuse_relu(rule, bridge)
     measured_on = perplexity_tokens
     if perplexity_rise_of is not None:
@@ -147,6 +147,11 @@ def out_weights(
 ) -> dict[str, Float[Tensor, "neurons d_model"]]:
     """What every neuron of each site writes, in float32 on the CPU."""
     return {site: mlp_weights(model, site).W_out.float().cpu() for site in sites}
+
+
+def default_rule(bridge: TransformerBridge) -> ActivityRule:
+    """`relu` where the model's neurons are ReLU, cett:0.2 where they have no zero."""
+    return RELU if _is_relu(bridge) else QUICK
 
 
 def _rule_for_rise(

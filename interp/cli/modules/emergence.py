@@ -1,0 +1,144 @@
+"""`interp modules emergence`: when neurons, experts and partitions settle over a training run."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.results.errors import BadInput
+
+if TYPE_CHECKING:
+    from interp.modules.emergence import Stability
+
+_FIGURE = "emergence.html"
+
+
+def emergence(
+    series: Annotated[
+        str, typer.Argument(help="Checkpoints: a bundled series, a directory of step-N, a hub id.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="Labelled text, the same for every checkpoint.")
+    ],
+    labels: Annotated[
+        list[str], typer.Option("--label", help="Field with a label; may be repeated.")
+    ],
+    experts: Annotated[int, typer.Option("--experts", help="Equal experts of a layer.")],
+    out: Out,
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Only these steps, with commas; all there are.")
+    ] = None,
+    sites: Annotated[
+        list[str] | None,
+        typer.Option("--site", help="Sites of neurons; every mlp.hook_post. May be repeated."),
+    ] = None,
+    reference: Annotated[
+        int | None, typer.Option("--reference", help="Step whose weights give the experts; last.")
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option("--rule", help="When a neuron is active, as for sparsity.")
+    ] = None,
+    starts: Annotated[int, typer.Option("--starts", help="Starts of clustering, at least 8.")] = 8,
+    random: Annotated[int, typer.Option("--random", help="Random partitions, at least 50.")] = 50,
+    permutations: Annotated[
+        int, typer.Option("--permutations", help="Shuffles of the labels behind each score.")
+    ] = 20,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="How close a curve must stay to have settled.")
+    ] = 0.1,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Tokens to read, at most.")
+    ] = 50_000,
+    length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
+    packing: Annotated[
+        str, typer.Option("--packing", help="document: each in a row of its own, or pack.")
+    ] = "document",
+    seed: Seed = 0,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Follow a series of checkpoints: stability of neurons, experts and partitions, sparsity.
+
+    A checkpoint that is done is kept: the same command goes on with the rest. The figure with all
+    curves is emergence.html in --out.
+
+    Example: interp modules emergence functions/planted --data lines.jsonl --label function
+    --experts 12 --out emergence
+    """
+    from interp.modules.emergence import follow_series
+    from interp.neurons.sparsity import ActivityRule
+
+    if packing not in ("pack", "document"):
+        raise BadInput(f"--packing {packing}: pack or document")
+    if not 0 < tolerance < 1:
+        raise BadInput(f"--tolerance {tolerance}: expected a number between 0 and 1")
+    found = follow_series(
+        series,
+        data,
+        out,
+        labels=labels,
+        n_experts=experts,
+        steps=None if steps is None else _numbers(steps),
+        sites=sites or [],
+        reference=reference,
+        rule=None if rule is None else ActivityRule.parse(rule),
+        n_starts=starts,
+        n_random=random,
+        n_permutations=permutations,
+        max_tokens=max_tokens,
+        length=length,
+        packing="document" if packing == "document" else "pack",
+        device=device,
+        seed=seed,
+        overwrite=overwrite,
+        command=f"interp modules emergence {series} --data {data} --out {out}",
+    )
+    _write_figure(found, out)
+    if json:
+        print_json({"path": str(out), **found.to_json(tolerance=tolerance)})
+    else:
+        _show(found, tolerance)
+        say(f"\nwritten to {out}, the figure to {out / _FIGURE}")
+
+
+def _numbers(steps: str) -> list[int]:
+    try:
+        return [int(step) for step in steps.split(",")]
+    except ValueError as error:
+        raise BadInput(f"--steps {steps}: whole numbers with commas between them") from error
+
+
+def _write_figure(found: "Stability", out: Path) -> None:
+    from interp.plots.emergence import emergence_figure
+    from interp.results.atomic import atomic_file
+
+    html = emergence_figure(found).to_html(include_plotlyjs=True, full_html=True)
+    with atomic_file(out / _FIGURE) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def _show(found: "Stability", tolerance: float) -> None:
+    heading, lines = found.table()
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for title in heading:
+            table.add_column(Text(title))
+        for line in lines:
+            table.add_row(*(Text(cell) for cell in line))
+        Console().print(table)
+    else:
+        # In a pipe there is no width to fit: every line is written whole.
+        widths = [max(map(len, column)) for column in zip(heading, *lines, strict=True)]
+        for line in [heading, *lines]:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            say("  ".join(cells).rstrip())
+    print("")
+    for note in found.notes(tolerance=tolerance):
+        say(note)
