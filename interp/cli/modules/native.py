@@ -77,9 +77,8 @@ def native(
     from interp.capture.distributed import current_ranks
     from interp.modules.native.run import read_native
 
-    first = current_ranks().rank == 0
-    if first:
-        check_out(out, replace=overwrite)
+    ranks = current_ranks()
+    ranks.first_only(lambda: check_out(out, replace=overwrite))
     found = read_native(
         model,
         data,
@@ -101,7 +100,7 @@ def native(
         device=device,
         command=f"interp modules native {model} --data {data} --out {out}",
     )
-    if not first:
+    if ranks.rank:
         return
     found.save(out, overwrite=overwrite)
     if json:

@@ -6,6 +6,7 @@ document are alike, so the first alone finds far too much.
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -70,6 +71,7 @@ class FunctionRouting:
             "information_null_mean": self.information_null.mean(axis=0),
             "information_p": self.information_p,
             "smallest_p": self.smallest_p,
+            "needed_at_smallest": self.needed_at_smallest(),
             "functional": [
                 {
                     "layer": int(i),
@@ -82,6 +84,11 @@ class FunctionRouting:
                 for i, f, e in zip(*np.nonzero(self.functional()), strict=True)
             ],
         }
+
+    def needed_at_smallest(self, *, fdr: float = 0.05) -> int:
+        """Tests that must reach `smallest_p` before any can be functional; 1 where the test is
+        exact. More permutations lower it."""
+        return max(1, ceil(round(self.smallest_p * self.p.size / fdr, 9)))
 
     @property
     def function_entropy(self) -> float:

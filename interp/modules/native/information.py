@@ -14,7 +14,7 @@ def entropy_bits(
     total = counts.sum(axis=-1, keepdims=True, dtype=np.float64)
     p = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
     terms = np.where(p > 0, p * np.log2(np.where(p > 0, p, 1.0)), np.where(np.isnan(p), p, 0.0))
-    return 0.0 - terms.sum(axis=-1)
+    return np.asarray(0.0 - terms.sum(axis=-1))
 
 
 def mutual_information(
@@ -31,7 +31,7 @@ def mutual_information(
     plug_in = entropy_bits(rows) + entropy_bits(columns) - entropy_bits(both)
     seen = [np.count_nonzero(part, axis=-1) - 1 for part in (rows, columns, both)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return plug_in + (seen[0] + seen[1] - seen[2]) / (2 * n * np.log(2))
+        return np.asarray(plug_in + (seen[0] + seen[1] - seen[2]) / (2 * n * np.log(2)))
 
 
 def exceedance(
@@ -41,4 +41,4 @@ def exceedance(
     # A draw that equals what was seen up to rounding counts as equal.
     slack = 1e-12 * np.maximum(1.0, np.abs(observed))
     p = (1.0 + (null >= observed - slack).sum(axis=0)) / (1.0 + len(null))
-    return np.where(np.isnan(observed), np.nan, p)
+    return np.asarray(np.where(np.isnan(observed), np.nan, p))

@@ -69,7 +69,7 @@ def variation(
     load: Float64[np.ndarray, "*batch experts"] | Int64[np.ndarray, "*batch experts"],
 ) -> Float64[np.ndarray, "*batch"]:
     """Standard deviation over mean of the load of experts (population form)."""
-    return load.std(axis=-1) / load.mean(axis=-1)
+    return np.asarray(load.std(axis=-1) / load.mean(axis=-1))
 
 
 def uniform_p(

@@ -111,10 +111,16 @@ class NativeRouting:
         ]
         if self.functions is not None:
             found = self.functions
-            smallest = f", smallest p {found.smallest_p:.2g}" if found.smallest_p else ", exact"
+            n = found.needed_at_smallest()
             lines.append(
-                f"functions: labels permuted over {found.unit}{smallest}; {found.label} itself has "
+                f"functions: labels permuted over {found.unit}; {found.label} itself has "
                 f"{found.function_entropy:.2f} bits"
+                + (
+                    f"; of {found.p.size:,} tests of an expert, {n:,} must reach the smallest p "
+                    f"of {found.smallest_p:.2g} before one is significant: raise --permutations"
+                    if n > 1
+                    else ""
+                )
             )
         if self.capacity is not None:
             rule = self.capacity.rule
@@ -124,6 +130,17 @@ class NativeRouting:
                 f"on average, {self.capacity.n_groups:,} groups of {rule['group_sequences']} "
                 f"sequence(s) on {rule['devices']} device(s), first by {rule['order']}; intervals "
                 "are over groups"
+            )
+            lines.append(
+                "recovered (2402.12399): dropped assignments by an expert of the token's own "
+                "device, beyond its slots or into empty ones; empty slots by tokens whose next "
+                "choice the expert is, surest first"
+            )
+        if self.restriction is not None:
+            effect = self.restriction
+            lines.append(
+                f"restricted routers: change of the loss in nats a token when {_WHAT[effect.mode]},"
+                f" beside {effect.n_draws} draws of as many experts a layer"
             )
         return lines
 
@@ -155,6 +172,10 @@ class NativeRouting:
         return f"<p>{html_text(repr(self))}</p>"
 
 
+_WHAT = {
+    "forbid": "a function's experts are closed",
+    "only": "all but a function's experts are closed",
+}
 _NAMES = ("style", "n_experts", "top_k", "n_neurons", "own_capacity")
 _PARTS: dict[str, Any] = {
     "router_load": RouterLoad,
