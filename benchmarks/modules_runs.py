@@ -130,15 +130,14 @@ class Scored:
         return functional_experts(self.scores, partitions, fraction=FRACTION, fdr=FDR)
 
     def perturbed(
-        self, partitions: list[Partition], *, mode: str = "mean", draws: int = RANDOM_DRAWS
+        self, partitions: list[Partition], *, draws: int = RANDOM_DRAWS, n_asked: int = N_ASKED
     ) -> PerturbationResult:
         """What the two experts a layer of every function are needed for, on fresh sequences."""
         return perturb(
             self.bridge,
             self.scores,
             partitions,
-            function_items(seed=LINES_SEED, n_per_function=N_ASKED),
-            mode=mode,
+            function_items(seed=LINES_SEED, n_per_function=n_asked),
             n_experts=CHOSEN,
             draws=draws,
             bootstrap=500,
