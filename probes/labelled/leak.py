@@ -56,6 +56,7 @@ def _plain(value: Any) -> Any:
 def leaks(lines: Sequence[Line], *, seed: int = 0) -> tuple[Leak, ...]:
     """The leak of every sub-function, in the order in which they come.
 
+    Classes that are on one side only are left out; with fewer than two on both it is NaN.
     `accuracy` at chance says that what generalises from item to item is not in the bag of words.
     It does not say that the words do not tell: that is `seen_words_accuracy`, and what a detector
     of one single word gives is `best_word_accuracy`.
@@ -69,8 +70,11 @@ def leaks(lines: Sequence[Line], *, seed: int = 0) -> tuple[Leak, ...]:
 
 def _leak(function: str, subfunction: str, lines: list[Line], seed: int) -> Leak:
     texts, labels, sides, items = _examples(lines)
+    on_both = np.intersect1d(labels[sides == 0], labels[sides == 1])
+    kept = np.flatnonzero(np.isin(labels, on_both))
+    texts, sides, items = [texts[i] for i in kept], sides[kept], items[kept]
     train, test = np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)
-    classes, codes = np.unique(labels, return_inverse=True)
+    classes, codes = np.unique(labels[kept], return_inverse=True)
     word, word_accuracy = ("", float("nan"))
     if isinstance(lines[0], LabelledLine):
         word, word_accuracy = _best_word(texts, codes)
@@ -126,7 +130,8 @@ def _held_out(
 ) -> tuple[Interval, Interval, float, float]:
     """Accuracy, average precision, and what the most frequent label and a constant give."""
     nothing = Interval(float("nan"), float("nan"), float("nan"))
-    if len(np.unique(codes[train])) < n_classes or len(np.unique(codes[test])) < n_classes:
+    sides = (codes[train], codes[test])
+    if n_classes < 2 or min(len(np.unique(side)) for side in sides) < n_classes:
         return nothing, nothing, float("nan"), float("nan")
     counts = _counts(texts)
     scores = _scores(counts, codes, train, test)

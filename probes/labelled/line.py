@@ -32,8 +32,11 @@ class LabelledLine:
     """First character, and the one after the last, of the word that the label is about."""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object, one line of the file."""
-        return {**asdict(self), "span": list(self.span)}
+        """As a JSON object, one line of the file: `label_at_word` says the label at the span only,
+        so that what pools labelled tokens reads them alone."""
+        fields = asdict(self)
+        start, stop = fields.pop("span")
+        return {**fields, "label_at_word": [[start, stop, self.label]]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,3 +151,36 @@ def test_a_word_that_tells_the_label_is_a_leak() -> None:
     assert leak.best_word in ("good", "bad")
     assert leak.best_word_accuracy == 1.0
     assert (leak.n_train, leak.n_test, leak.majority) == (40, 20, 0.5)
+
+
+TREEBANK = """# text = They saw it.
+1\tThey\tthey\tPRON\t_\t_\t2\tnsubj\t_\t_
+2\tsaw\tsee\tVERB\t_\t_\t0\troot\t_\t_
+3\tit\tit\tPRON\t_\t_\t2\tobj\t_\tSpaceAfter=No
+4\t.\t.\tPUNCT\t_\t_\t2\tpunct\t_\t_
+
+# text = Am Montag.
+1-2\tAm\t_\t_\t_\t_\t_\t_\t_\t_
+1\tan\tan\tADP\t_\t_\t3\tcase\t_\t_
+2\tdem\tder\tDET\t_\t_\t3\tdet\t_\t_
+3\tMontag\tMontag\tNOUN\t_\t_\t0\troot\t_\tSpaceAfter=No
+4\t.\t.\tPUNCT\t_\t_\t3\tpunct\t_\t_
+
+"""
+
+
+def test_the_tags_of_a_treebank_stand_at_its_words(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.conllu"
+    file.write_text(TREEBANK + TREEBANK)
+    lines = generators()["pos"].make(0, 9, file)
+    assert {line.split for line in lines} == {"train", "test"}
+    said = {}
+    for line in lines:
+        assert not isinstance(line, LabelledLine)
+        said[line.text] = [(line.text[a:b], tag) for a, b, tag in line.classes]
+    assert said == {
+        "They saw it.": [("They", "PRON"), ("saw", "VERB"), ("it", "PRON"), (".", "PUNCT")],
+        "Am Montag.": [("Montag", "NOUN"), (".", "PUNCT")],
+    }
+    with pytest.raises(BadInput, match="reads a CoNLL-U file, and --from is not given"):
+        generators()["pos"].make(0, 9, None)
