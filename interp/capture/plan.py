@@ -66,12 +66,14 @@ def plan_capture(
     batch_size: int = 16,
     drop_special: bool = False,
     shard_bytes: int = SHARD_BYTES,
+    random_weights: int | None = None,
     command: str | None = None,
 ) -> CapturePlan:
     """Resolve the sites, compare the model with plain transformers, and count what it will take.
 
-    Reads a few sequences and runs two of them; writes nothing. Raises what `record` raises before
-    it starts.
+    Reads a few sequences and runs two of them; writes nothing. `random_weights` tells the store
+    with which seed the model's weights were drawn again. Raises what `record` raises before it
+    starts.
     """
     _check_numbers(max_tokens, dtype, batch_size, shard_bytes)
     refuse_hooked(model)
@@ -95,7 +97,7 @@ def plan_capture(
         absent_layers=resolved.absent_layers,
         vocabulary_sha256=sha256_bytes(vocabulary) if vocabulary else None,
         fidelity=_fidelity(model, probe),
-        provenance=_provenance(model, corpus, command),
+        provenance=_provenance(model, corpus, random_weights, command),
         label_values={name: list(corpus.label_values[name]) for name in corpus.label_values},
     )
     header = _with_shards_of(header, shard_bytes)
@@ -190,11 +192,14 @@ def _refuse_unlike(found: Fidelity) -> None:
         )
 
 
-def _provenance(model: TransformerBridge, corpus: Corpus, command: str | None) -> Provenance:
+def _provenance(
+    model: TransformerBridge, corpus: Corpus, random_weights: int | None, command: str | None
+) -> Provenance:
     weights = weights_hash(model)
     reference = reference_of(model)
     directory = reference.path if reference is not None and unedited(model) else None
     parameter = next(model.original_model.parameters())
+    drawn = {} if random_weights is None else {"random_weights": random_weights}
     return Provenance.collect(
         command or f"interp.record(..., {corpus.name!r}, ...)",
         model_hash=model_hash(directory) if directory is not None else weights,
@@ -206,6 +211,7 @@ def _provenance(model: TransformerBridge, corpus: Corpus, command: str | None) -
             "device": parameter.device.type,
             "bos": corpus.bos,
             "tokenizer_digest": corpus.tokenizer_digest,
+            **drawn,
         },
     )
 

@@ -1,14 +1,18 @@
 """`interp capture`: record activations of a model over a corpus."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from interp.cli.options import Device, Json, Overwrite, print_json
+from interp.results.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from interp.capture import ActivationStore
     from interp.capture.plan import CapturePlan
 
@@ -22,7 +26,8 @@ def capture(
         str, typer.Argument(help="Hub id, directory or bundled name; NAME@STEP for a checkpoint.")
     ],
     corpus: Annotated[
-        str, typer.Argument(help=".txt, .jsonl, .parquet, .conllu, .npy of ids, a folder, a hub dataset.")
+        str,
+        typer.Argument(help=".txt, .jsonl, .parquet, .conllu, .npy of ids, folder or hub dataset."),
     ],
     sites: Annotated[
         list[str], typer.Option("--sites", help="Hook name with wildcards; may be repeated.")
@@ -36,7 +41,8 @@ def capture(
     field: Annotated[str, typer.Option("--field", help="Field that holds the text.")] = "text",
     split: Annotated[str, typer.Option("--split", help="Split of a hub dataset.")] = "train",
     labels: Annotated[
-        list[str] | None, typer.Option("--label", help="Field to keep, of documents, words or spans. Repeatable.")
+        list[str] | None,
+        typer.Option("--label", help="Field to keep: of documents, words or spans. Repeatable."),
     ] = None,
     add_bos: Annotated[
         AddBos, typer.Option("--add-bos", help="BOS before every sequence; auto: as the tokenizer.")
@@ -56,6 +62,10 @@ def capture(
     ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Shuffle the documents with this seed.")
+    ] = None,
+    random_weights: Annotated[
+        int | None,
+        typer.Option("--random-weights", help="Draw all weights again with this seed: a baseline."),
     ] = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Of a hub model.")] = None,
     model_dtype: Annotated[
@@ -77,6 +87,9 @@ def capture(
     2 wrong use or another run's store, 3 stopped half way, 130 interrupted; both can be gone on
     with.
 
+    A label is a number or a string of a document, a list with one for every word or token, a list
+    of [start, end, value] in characters, or a CoNLL-U annotation (upos, deprel, feats.Number).
+
     Example: interp capture polyglot text.txt --sites 'blocks.*.hook_resid_post' --max-tokens 50000
     --out store
     """
@@ -88,35 +101,39 @@ def capture(
     from interp.models.load import load, reference_of
 
     first = current_ranks().rank == 0
-    bridge = load(
-        model,
-        revision=revision,
-        device=device,
-        dtype=model_dtype,
-        trust_remote_code=trust_remote_code,
-    )
-    tokens = open_corpus(
-        corpus,
-        reference_of(bridge),
-        length=length,
-        packing=packing,
-        field=field,
-        split=split,
-        seed=seed,
-        add_bos={"auto": "auto", "yes": True, "no": False}[add_bos],
-        labels=labels or (),
-    )
-    plan = plan_capture(
-        bridge,
-        tokens,
-        sites,
-        max_tokens=max_tokens,
-        dtype=dtype,
-        batch_size=batch_size,
-        drop_special=drop_special,
-        shard_bytes=parse_bytes(shard_size),
-        command=f"interp capture {model} {corpus} {' '.join(f'--sites {site}' for site in sites)}",
-    )
+    with _weights(model, revision, random_weights) as (files, files_revision):
+        bridge = load(
+            files,
+            revision=files_revision,
+            device=device,
+            dtype=model_dtype,
+            trust_remote_code=trust_remote_code,
+        )
+        tokens = open_corpus(
+            corpus,
+            reference_of(bridge),
+            length=length,
+            packing=packing,
+            field=field,
+            split=split,
+            seed=seed,
+            add_bos={"auto": "auto", "yes": True, "no": False}[add_bos],
+            labels=labels or (),
+        )
+        plan = plan_capture(
+            bridge,
+            tokens,
+            sites,
+            max_tokens=max_tokens,
+            dtype=dtype,
+            batch_size=batch_size,
+            drop_special=drop_special,
+            shard_bytes=parse_bytes(shard_size),
+            random_weights=random_weights,
+            command=f"interp capture {model} {corpus} "
+            + " ".join(f"--sites {site}" for site in sites)
+            + ("" if random_weights is None else f" --random-weights {random_weights}"),
+        )
     if dry_run:
         _show_plan(plan, json)
         return
@@ -125,6 +142,24 @@ def capture(
     store = execute(plan, bridge, tokens, out, memory=memory, overwrite=overwrite)
     if first:
         _show_store(store, plan, json)
+
+
+@contextmanager
+def _weights(
+    model: str, revision: str | None, random_weights: int | None
+) -> "Iterator[tuple[str, str | None]]":
+    """The model asked for; with `random_weights` a copy of it that learnt nothing."""
+    if random_weights is None:
+        yield model, revision
+        return
+    from tempfile import TemporaryDirectory
+
+    from interp.models.randomised import randomised_model
+
+    if revision is not None:
+        raise BadInput("--random-weights draws from a model's files: name it without --revision")
+    with TemporaryDirectory() as directory:
+        yield str(randomised_model(model, Path(directory) / "model", random_weights)), None
 
 
 def _forecast(plan: "CapturePlan") -> str:

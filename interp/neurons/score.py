@@ -13,13 +13,13 @@ from interp.neurons.functions import LabelledFunctions, Rows
 from interp.neurons.judging import JudgedUnits, joined, judge_units
 from interp.neurons.labelling import labelled_functions
 from interp.neurons.nulls import expected_average_precision
+from interp.neurons.pooled_null import PooledNull, false_discovery, max_t
 from interp.neurons.pooling import Transform, count_units, pooled_values
 from interp.neurons.questions import Chance
 from interp.neurons.scores import NeuronScores, Pooling
 from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
-from interp.results.significance import benjamini_hochberg
 
 PERMUTATIONS = 200
 _UNITS_AT_ONCE = 64
@@ -76,15 +76,16 @@ def score_neurons(
     )
     judge = _Judge(functions, site, pool, transform, chance == "normalise", seed, pooled_bytes)
     others = {name: _baseline(_opened(other), opened) for name, other in (baselines or {}).items()}
-    found = judge.units(opened, n_permutations)
+    found, null = judge.units(opened, n_permutations)
     return neuron_scores(
         found,
+        null,
         functions,
         site=site,
         units=units,
         pooling=pool,
         normalise=chance == "normalise",
-        baseline={name: judge.units(other, 0).score for name, other in others.items()},
+        baseline={name: judge.units(other, 0)[0].score for name, other in others.items()},
         baseline_models={name: other.provenance.model_hash for name, other in others.items()},
         provenance=Provenance.collect(
             command or f"interp.score_neurons({str(opened.path)!r}, site={site!r}, ...)",
@@ -119,12 +120,21 @@ def score_values(
     seed: int = 0,
 ) -> NeuronScores:
     """The same from values that are pooled already, one row of them for each row of `functions`."""
+    pool = PooledNull(len(functions.functions))
     parts = [
-        judge_units(part, functions, normalise=normalise, n_permutations=n_permutations, seed=seed)
+        judge_units(
+            part,
+            functions,
+            normalise=normalise,
+            n_permutations=n_permutations,
+            seed=seed,
+            pool=pool,
+        )
         for part in values.split(_UNITS_AT_ONCE, dim=1)
     ]
     return neuron_scores(
         joined(parts),
+        pool,
         functions,
         site=site,
         units=units,
@@ -136,6 +146,7 @@ def score_values(
 
 def neuron_scores(
     found: JudgedUnits,
+    pool: PooledNull,
     functions: LabelledFunctions,
     *,
     site: str,
@@ -147,12 +158,7 @@ def neuron_scores(
     baseline_models: dict[str, str | None] | None = None,
 ) -> NeuronScores:
     """The finding of judged units: p-values from the permutations, and their correction."""
-    n_permutations = found.null_best.shape[1]
-    p = (1 + found.exceeding) / (1 + n_permutations)
-    above = (found.null_best[:, None, :] >= found.score[:, :, None]).sum(axis=2)
-    q = np.ones_like(p)
-    live = ~found.dead
-    q[:, live] = benjamini_hochberg(p[:, live].ravel()).reshape(-1, int(live.sum()))
+    p, smallest = pool.finish(found.z, found.harmonic)
     return NeuronScores(
         site=site,
         units=units,
@@ -162,8 +168,9 @@ def neuron_scores(
         score=found.score,
         sign=found.sign,
         p=p,
-        q=q,
-        p_max_t=(1 + above) / (1 + n_permutations),
+        q=false_discovery(p),
+        p_max_t=max_t(found.score, found.null_best),
+        smallest_p=smallest,
         null_best=found.null_best,
         expected=np.array(
             [expected_average_precision(f.n, f.n_positive) for f in functions.functions]
@@ -200,20 +207,25 @@ class _Judge:
         lots = pooled_bytes // (4 * max(functions.n_rows, 1) * _UNITS_AT_ONCE)
         self._at_once = max(lots, 1) * _UNITS_AT_ONCE
 
-    def units(self, store: ActivationStore, n_permutations: int) -> JudgedUnits:
-        """All units, those of other ranks included."""
+    def units(self, store: ActivationStore, n_permutations: int) -> tuple[JudgedUnits, PooledNull]:
+        """All units and their null, those of other ranks included."""
         ranks = current_ranks()
         n_units = count_units(store, self._site, self._transform)
         first, stop = _share(ranks, n_units)
         parts: list[JudgedUnits] = []
+        pool = PooledNull(len(self._functions.functions))
         with progress(f"scoring {self._site}", total=stop - first, unit="units") as advance:
             for start in range(first, stop, self._at_once):
                 end = min(start + self._at_once, stop)
                 values = self._values(store, slice(start, end))
                 for lot in torch.from_numpy(values).split(_UNITS_AT_ONCE, dim=1):
-                    parts.append(self._judge(lot, n_permutations))
+                    parts.append(self._judge(lot, n_permutations, pool))
                     advance(lot.shape[1])
-        return joined([part for share in ranks.share(parts) for part in share])
+        whole = PooledNull(len(self._functions.functions))
+        shares = ranks.share((parts, pool))
+        for _, counted in shares:
+            whole.merge(counted)
+        return joined([part for share, _ in shares for part in share]), whole
 
     def _values(self, store: ActivationStore, units: slice) -> Float[np.ndarray, "rows chunk"]:
         return pooled_values(
@@ -226,13 +238,14 @@ class _Judge:
             transform=self._transform,
         )
 
-    def _judge(self, values: torch.Tensor, n_permutations: int) -> JudgedUnits:
+    def _judge(self, values: torch.Tensor, n_permutations: int, pool: PooledNull) -> JudgedUnits:
         return judge_units(
             values,
             self._functions,
             normalise=self._normalise,
             n_permutations=n_permutations,
             seed=self._seed,
+            pool=pool,
         )
 
 

@@ -17,7 +17,7 @@ SCHEMA = "interp.neuron-scores/1"
 Measure = Literal["average precision", "normalised average precision"]
 Pooling = Literal["max", "mean", "last", "token"]
 _ARRAYS = (
-    *("ap_positive", "ap_negative", "score", "sign", "p", "q", "p_max_t"),
+    *("ap_positive", "ap_negative", "score", "sign", "p", "q", "smallest_p", "p_max_t"),
     *("null_best", "expected", "dead"),
 )
 
@@ -42,9 +42,13 @@ class NeuronScores:
     sign: Int8[np.ndarray, "functions units"]
     """1 where the unit fires on positives, -1 on negatives; ties are 1."""
     p: Float[np.ndarray, "functions units"]
-    """Of each unit by itself against permuted labels; not corrected."""
+    """Of each unit by itself, from its z under permuted labels pooled with units tied alike; not
+    corrected, and NaN where the unit is dead."""
     q: Float[np.ndarray, "functions units"]
-    """`p` with the false discovery rate controlled over all units and functions of the site."""
+    """`p` with the false discovery rate controlled over units and functions of the site; NaN where
+    the unit is dead."""
+    smallest_p: Float[np.ndarray, "functions units"]
+    """The smallest `p` that its pool could have given."""
     p_max_t: Float[np.ndarray, "functions units"]
     """(1 + permutations whose best unit scores as high) / (1 + permutations): family-wise over the
     units of one function."""
@@ -69,7 +73,7 @@ class NeuronScores:
 
     @property
     def n_permutations(self) -> int:
-        """Permutations behind every p-value; the smallest attainable is 1 / (1 + this)."""
+        """Permutations behind every p-value: `p_max_t` is at least 1 / (1 + this)."""
         return self.null_best.shape[1]
 
     @property
@@ -109,7 +113,7 @@ class NeuronScores:
 
     def specialised(self, *, fdr: float = 0.05) -> Bool[np.ndarray, "functions units"]:
         """Which units detect which functions with the false discovery rate at most `fdr`."""
-        return (self.q <= fdr) & ~self.dead
+        return np.nan_to_num(self.q, nan=1.0) <= fdr
 
     def preferred(self) -> Int[np.ndarray, " units"]:
         """The function that each unit scores highest for."""

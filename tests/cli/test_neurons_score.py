@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from interp.capture.store import ActivationStore
 from interp.cli.app import app
 from interp.dictionaries.files import save_dictionary
 from interp.neurons.scores import NeuronScores
@@ -37,9 +38,11 @@ def test_the_table_shows_chance_beside_the_best_and_names_the_unit(place):
     )  # fmt: skip
     heading, line, *_ = said.splitlines()
     assert heading.split("  ")[0] == "site"
-    assert ["best", "by chance", "random weights 7"] == [
-        *filter(None, (cell.strip() for cell in heading.split("  ")))
-    ][3:6]
+    assert [*filter(None, (cell.strip() for cell in heading.split("  ")))][3:6] == [
+        "best",
+        "by chance",
+        "random weights 7",
+    ]
     assert line.split()[:4] == [SITE, "answer", "120", "1.000"]
     assert f" {DETECTOR} " in line
     assert "no p is below 0.048" in said
@@ -96,3 +99,49 @@ def test_what_does_not_fit_is_said_in_one_line(place):
         with pytest.raises(InterpError, match=said):
             invoke(place / "store", *more, "--label", "answer", "--out", place / "wrong")
     assert not (place / "wrong").exists()
+
+
+def test_from_labelled_lines_to_scores_beside_untrained_weights(model_directory, tmp_path):
+    model = model_directory("llama")
+    lines = [
+        {
+            "text": f"w{5 + i % 20} w30 w{6 + i % 3}",
+            "topic": "sport" if i % 2 else "law",
+            "pos": ["N", "V", None],
+        }
+        for i in range(60)
+    ]
+    file = tmp_path / "lines.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    capture = [
+        *("capture", model, file, "--sites", "blocks.*.mlp.hook_post", "--max-tokens", 1000),
+        *("--packing", "document", "--length", 8, "--label", "topic", "--label", "pos"),
+    ]
+    for more in (["--out", "store"], ["--out", "drawn", "--random-weights", 3]):
+        words = [*map(str, capture), more[0], str(tmp_path / str(more[1])), *map(str, more[2:])]
+        for _ in range(2):
+            # The second time the store is there already, and is found to be the same.
+            result = CliRunner().invoke(app, words, catch_exceptions=False)
+            assert result.exit_code == 0, result.stderr
+    store, drawn = (ActivationStore.open(tmp_path / name) for name in ("store", "drawn"))
+    assert store.label_values("topic") == ("law", "sport")
+    assert store.column("pos", 0, 8).tolist()[:4] == [0, 1, -1, 0]
+    assert drawn.provenance.settings["random_weights"] == 3
+    assert drawn.provenance.corpus_hash == store.provenance.corpus_hash
+    assert drawn.provenance.model_hash != store.provenance.model_hash
+    found = json.loads(
+        invoke(
+            tmp_path / "store", "--site", "blocks.1.*", "--label", "topic", "--permutations", 5,
+            "--baseline", tmp_path / "drawn", "--out", tmp_path / "scores", "--json",
+        )
+    )["sites"]["blocks.1.mlp.hook_post"]["functions"][0]  # fmt: skip
+    assert found["name"] == "topic=sport" and found["n_positive"] == 30
+    assert list(found["baseline_best"]) == ["random weights 3"]
+    by_token = json.loads(
+        invoke(
+            tmp_path / "store", "--site", "blocks.1.*", "--label", "pos", "--pool", "token",
+            "--permutations", 5, "--out", tmp_path / "tokens", "--json",
+        )
+    )["sites"]["blocks.1.mlp.hook_post"]["functions"][0]  # fmt: skip
+    # The middle word is always the same, so that some neuron must tell it from the first.
+    assert by_token["name"] == "pos=V" and by_token["best"] > 0.99

@@ -43,6 +43,7 @@ def some_scores(
         sign=np.where(positive >= 0.5, 1, -1).astype(np.int8),
         p=rng.uniform(size=shape),
         q=rng.uniform(size=shape),
+        smallest_p=np.full(shape, 1e-4),
         p_max_t=rng.uniform(size=shape),
         null_best=rng.uniform(0.5, 0.6, (n_functions, 20)),
         expected=np.full(n_functions, 0.52),

