@@ -37,13 +37,18 @@ def running_blocks(
     a block fire whenever it runs, in whichever place. Run it without a cache of keys.
     """
     check_sources(sources, n_blocks(bridge))
-    blocks = _blocks(bridge)
-    whole = blocks._modules
+    blocks, config = _blocks(bridge), _config(bridge)
+    whole, kinds = blocks._modules, getattr(config, "layer_types", None)
     blocks._modules = OrderedDict((str(i), whole[str(s)]) for i, s in enumerate(sources))
+    if kinds is not None:
+        # transformers looks up by slot whether a layer's attention is local.
+        config.layer_types = [kinds[source] for source in sources]
     try:
         yield bridge
     finally:
         blocks._modules = whole
+        if kinds is not None:
+            config.layer_types = kinds
 
 
 def check_sources(sources: Sequence[int], n_layers: int) -> None:
@@ -57,3 +62,7 @@ def check_sources(sources: Sequence[int], n_layers: int) -> None:
 def _blocks(bridge: TransformerBridge) -> nn.ModuleList:
     blocks: Any = bridge.blocks
     return blocks
+
+
+def _config(bridge: TransformerBridge) -> Any:
+    return bridge.original_model.config

@@ -108,7 +108,7 @@ def hsic_biased(
     return centred[0].flatten(1) @ centred[1].flatten(1).T / (n - 1) ** 2
 
 
-def biased_floor(n: float, d: int) -> float:
+def biased_floor(n: int | float, d: int) -> float:
     """About what the biased CKA of two independent layers of width `d` is on `n` examples."""
     return d / (d + n)
 

@@ -26,9 +26,9 @@ class LayerClusters(NamedTuple):
         """(1 + shifts with as much contrast) / (1 + shifts); NaN without a contrast."""
         if np.isnan(self.contrast):
             return float("nan")
-        return float(
-            (1 + (self.contrast_null >= self.contrast).sum()) / (1 + len(self.contrast_null))
-        )
+        # Cuts that are as good may round apart.
+        reached = int((self.contrast_null >= self.contrast - 1e-9).sum())
+        return (1 + reached) / (1 + len(self.contrast_null))
 
     def centres(self) -> Int[np.ndarray, " clusters"]:
         """Of each cluster the member at place floor(size/2)."""

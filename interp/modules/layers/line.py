@@ -99,12 +99,13 @@ def _paired(
 
 
 @contextmanager
-@torch.no_grad()
 def _between(ends: list[tuple[Tensor, Tensor, Tensor]], share: float) -> Iterator[None]:
     try:
-        for live, own, theirs in ends:
-            live.copy_(torch.lerp(own, theirs.to(own), share))
+        with torch.no_grad():
+            for live, own, theirs in ends:
+                live.copy_(torch.lerp(own, theirs.to(own), share))
         yield
     finally:
-        for live, own, _ in ends:
-            live.copy_(own)
+        with torch.no_grad():
+            for live, own, _ in ends:
+                live.copy_(own)
