@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from interp.abilities.locating.moments import RunningMoments
@@ -81,6 +81,35 @@ def activation_moments(
         if on_progress is not None:
             on_progress(len(tokens))
     return moments
+
+
+def example_activations(
+    trained: TrainableModel,
+    examples: TrainingExamples,
+    *,
+    batch_size: int = BATCH,
+    on_progress: Progress | None = None,
+) -> Float32[np.ndarray, "examples layer neuron"]:
+    """Every neuron's highest activation over the tokens of each example that predict a target."""
+    sites = sites_of(trained.model)
+    found = np.empty((len(examples), len(sites.layers), sites.d_mlp), np.float32)
+    done = 0
+    for tokens, target in _batches(trained, examples, batch_size):
+        predicts = torch.nn.functional.pad(target[:, 1:], (0, 1))[..., None]
+        rows = found[done : done + len(tokens)]
+
+        def keep(
+            layer: int, values: Tensor, *, rows: np.ndarray = rows, predicts: Tensor = predicts
+        ) -> None:
+            highest = values.masked_fill(~predicts, -torch.inf).amax(dim=1)
+            rows[:, layer] = highest.float().cpu().numpy()
+
+        with watching_activations(sites, keep), torch.no_grad():
+            trained.model.base_model(input_ids=tokens, use_cache=False)
+        done += len(tokens)
+        if on_progress is not None:
+            on_progress(len(tokens))
+    return found
 
 
 def _on_tokens(

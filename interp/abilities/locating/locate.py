@@ -36,7 +36,10 @@ from interp.results.progress import progress
 
 WARM_UP = TrainingRecipe(steps=100, lr=1e-3)
 """The short training that `change` and its kin compare the base with."""
-_DATA = {"change", "general_change", "gradients", "inputs", "activations", "gates"}
+_DATA = {
+    *("change", "general_change", "gradients", "inputs", "gates"),
+    *("activations", "example_activations"),
+}
 
 
 def locate(
@@ -222,5 +225,5 @@ def _work(
         return each * len(samples)
     if "gates" in locator.needs:
         return GATE_STEPS * recipe.steps * len(samples)
-    passes = len(locator.needs & {"gradients", "inputs", "activations"})
+    passes = len(locator.needs & {"gradients", "inputs", "activations", "example_activations"})
     return passes * sum(len(sample) for sample in samples)

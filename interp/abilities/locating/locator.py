@@ -21,6 +21,7 @@ Need = Literal[
     "inputs",
     "noise",
     "activations",
+    "example_activations",
     "activation_rates",
     "gates",
 ]
@@ -68,6 +69,11 @@ class UnitEvidence:
     """On ability text; need `activations`."""
     general: ActivationMoments | None = None
     """On general text; need `activations`."""
+    ability_examples: Float[np.ndarray, "examples layer neuron"] | None = None
+    """Highest activation of every neuron over the positions of each example of ability text from
+    which a target is predicted; need `example_activations`."""
+    general_examples: Float[np.ndarray, "others layer neuron"] | None = None
+    """The same on general text."""
     languages: tuple[str, ...] = ()
     """Names of the languages in `activation_rates`, in its order."""
     language: str | None = None

@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from interp.abilities.locating.activation_rates import activation_moments, active_counts
+from interp.abilities.locating.activation_rates import (
+    activation_moments,
+    active_counts,
+    example_activations,
+)
 from interp.abilities.locating.language_neurons import check_rates
 from interp.abilities.locating.learnt_gates import (
     GATE_STEPS,
@@ -43,12 +47,17 @@ def gather_unit_evidence(
     needs = locator.needs
     _check_kind(locator, kind)
     ability = of_general = rates = None
+    ability_examples = general_examples = None
     gates: dict[str, np.ndarray] = {}
+    if needs & {"activations", "example_activations"} and general is None:
+        raise BadInput(f"locator {locator.name!r} needs general text beside the ability's")
+    if "example_activations" in needs:
+        ability_examples = example_activations(trained, examples, on_progress=on_progress)
+        general_examples = example_activations(trained, given(general))
+        _check_enough(ability_examples, general_examples, locator.name)
     if "activations" in needs:
-        if general is None:
-            raise BadInput(f"locator {locator.name!r} needs general text beside the ability's")
         ability = activation_moments(trained, examples, on_progress=on_progress).finish()
-        of_general = activation_moments(trained, general).finish()
+        of_general = activation_moments(trained, given(general)).finish()
     if "activation_rates" in needs:
         if language is not None and language not in languages:
             raise BadInput(f"no text of {language!r}: there are {', '.join(languages) or 'none'}")
@@ -72,11 +81,21 @@ def gather_unit_evidence(
     return UnitEvidence(
         ability=ability,
         general=of_general,
+        ability_examples=ability_examples,
+        general_examples=general_examples,
         languages=tuple(languages),
         language=language,
         activation_rates=rates,
         gates=gates,
     )
+
+
+def _check_enough(ability: np.ndarray, general: np.ndarray, name: str) -> None:
+    if min(len(ability), len(general)) < 2:
+        raise BadInput(
+            f"locator {name!r} sets a threshold on some examples and measures it on others: give "
+            f"two or more of each text, not {len(ability)} and {len(general)}"
+        )
 
 
 def _check_kind(locator: Locator, kind: str) -> None:

@@ -38,6 +38,7 @@ EXPECTED = {
     "magnitude",
     "random",
     "saliency",
+    "skill",
     "wanda",
 }
 
