@@ -19,6 +19,8 @@ from interp.modules.perturbation.targets import Units
 from interp.results.errors import BadInput
 
 _ROWS_TO_RESAMPLE = 2048
+_TOKENS_AT_ONCE = 4096
+"""Of a forward pass: logits are as wide as the vocabulary, and neurons are summed in float64."""
 
 
 class ItemBatch(NamedTuple):
@@ -49,16 +51,20 @@ class ItemScores(NamedTuple):
 def item_batches(
     items: Sequence[FunctionItem], *, batch_size: int, special_ids: Sequence[int] = ()
 ) -> list[ItemBatch]:
-    """Items in batches, function by function in the order of the items."""
+    """Items in batches, function by function in the order of the items.
+
+    A batch has at most `batch_size` items and 4096 tokens.
+    """
     groups: dict[tuple[str, int], list[int]] = {}
     for function in functions_of(items):
         for number, item in enumerate(items):
             if item.function == function:
                 groups.setdefault((function, len(item.tokens)), []).append(number)
     return [
-        _batch(items, function, numbers[start : start + batch_size], special_ids)
-        for (function, _), numbers in groups.items()
-        for start in range(0, len(numbers), batch_size)
+        _batch(items, function, numbers[start : start + at_once], special_ids)
+        for (function, length), numbers in groups.items()
+        for at_once in [min(batch_size, max(1, _TOKENS_AT_ONCE // length))]
+        for start in range(0, len(numbers), at_once)
     ]
 
 

@@ -58,8 +58,11 @@ def perturb(
     Raises Mismatch for findings of other models (`force` lets them pass) or functions, BadInput for
     a function without items in both splits, Unsupported for a model that is no decoder.
     """
-    if draws < 1 or bootstrap < 1:
-        raise BadInput(f"{draws} random draws and {bootstrap} of the bootstrap: at least 1 of each")
+    if min(draws, bootstrap, batch_size) < 1:
+        raise BadInput(
+            f"{draws} random draws, {bootstrap} of the bootstrap, {batch_size} items at once: at "
+            "least 1 of each"
+        )
     scale = scale_of(mode, scale)
     pairs = paired(scores, partitions)
     digest = check_models(bridge, pairs, force=force)

@@ -10,6 +10,8 @@ from interp.results.escape import html_text, visible
 if TYPE_CHECKING:
     from interp.modules.perturbation.result import PerturbationResult
 
+_WITH_INTERVALS_TO = 8
+"""Functions beyond which the printed table leaves intervals to the finding."""
 _WORDS = {"accuracy": "accuracy lost", "loss": "loss added (nats)"}
 
 
@@ -17,16 +19,17 @@ def table(found: "PerturbationResult") -> tuple[list[str], list[list[str]]]:
     """Heading and lines: the drop matrix, random neurons and whole layers under it."""
     measure, n = found.measure, len(found.functions)
     row = ("accuracy", "loss").index(measure)
-    heading = ["disturbed", "neurons", *(f"{f} {_WORDS[measure]}" for f in found.evaluated)]
+    ends = len(found.evaluated) <= _WITH_INTERVALS_TO
+    heading = [f"{_WORDS[measure]} by", "neurons", *found.evaluated]
     blank = [""] * (len(found.evaluated) - n)
     lines = [
-        [f"{function}'s", str(found.n_units[i]), *map(_cell, found.drop[row, i])]
+        [f"{function}'s", str(found.n_units[i]), *_cells(found.drop[row, i], ends)]
         for i, function in enumerate(found.functions)
     ]
     for name, drops in found.alternatives.items():
         own = np.diagonal(drops[row, :, :n], axis1=0, axis2=1).T
         counts = _counts(found.n_units.astype(float))
-        lines.append([f"own {name}", counts, *map(_cell, own), *blank])
+        lines.append([f"own {name}", counts, *_cells(own, ends), *blank])
     for name, draws in found.controls.items():
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(*_spread(draws[row]), strict=True)]
         lines.append([name, _counts(found.control_units[name]), *cells, *blank])
@@ -34,8 +37,8 @@ def table(found: "PerturbationResult") -> tuple[list[str], list[list[str]]]:
     widths = [found.units[site].shape[1] for site in found.sites]
     sizes = [*widths, sum(widths)] if len(found.sites) > 1 else widths
     for i, (name, size) in enumerate(zip(sets, sizes, strict=True)):
-        lines.append([f"whole {name}", str(size), *map(_cell, found.whole[row, i])])
-    lines.append([f"{measure} as it is", "0", *map(_cell, found.base[row])])
+        lines.append([f"whole {name}", str(size), *_cells(found.whole[row, i], ends)])
+    lines.append([f"{measure} as it is", "0", *_cells(found.base[row], ends)])
     return heading, lines
 
 
@@ -54,6 +57,7 @@ def notes(found: "PerturbationResult") -> list[str]:
             f"Own over {name}: {found.over(name):.1f} times the drop; p of each function against "
             f"{found.n_draws} draws {p}."
         )
+    said.append(f"± is the standard deviation over {found.n_draws} random draws.")
     nothing = found.nothing_to_find()
     if nothing:
         said.append(
@@ -86,10 +90,12 @@ def as_html(found: "PerturbationResult") -> str:
     return f"<table><tr>{head}</tr>{body}</table>{under}"
 
 
-def _cell(ends: Float[np.ndarray, " 3"]) -> str:
-    if np.isnan(ends[0]):
-        return "-"
-    return f"{ends[0]:.3f} [{ends[1]:.3f}, {ends[2]:.3f}]"
+def _cells(values: Float[np.ndarray, "evaluated 3"], ends: bool) -> list[str]:
+    """One cell a function: the value, with its interval where that is asked for."""
+    return [
+        "-" if np.isnan(v) else f"{v:.3f} [{low:.3f}, {high:.3f}]" if ends else f"{v:.3f}"
+        for v, low, high in values
+    ]
 
 
 def _spread(
