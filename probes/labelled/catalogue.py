@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from interp.results.errors import BadInput
@@ -33,9 +34,6 @@ def _of_generator(generator: Generator) -> DataSet:
         write_lines(path, lines)
         return Written(len(lines), counts_of(lines), leaks(lines, seed=seed))
 
-    def n_lines() -> int | None:
-        return None if generator.file_required else len(generator.make(0, PER_CLASS, None))
-
     of_words = generator.kind == "token class"
     return DataSet(
         name=generator.name,
@@ -46,9 +44,15 @@ def _of_generator(generator: Generator) -> DataSet:
         file=generator.file,
         n=PER_CLASS,
         unit="texts at most" if of_words else "lines a class of a sub-function at most",
-        n_lines=n_lines,
+        n_lines=partial(_default_lines, generator.name),
         write=write,
     )
+
+
+@cache
+def _default_lines(name: str) -> int | None:
+    generator = generators()[name]
+    return None if generator.file_required else len(generator.make(0, PER_CLASS, None))
 
 
 def counts_of(lines: Sequence[Line]) -> dict[str, int]:

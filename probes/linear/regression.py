@@ -77,6 +77,8 @@ def fit(
     with warnings.catch_warnings():
         # Reported as a field of the result, where a reader sees it beside the number.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # The first portions of an online code hold few rows of many classes, and are meant to.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model.fit(rows, classes)
     converged = bool(np.max(model.n_iter_) < _MAX_ITERATIONS)
     weights = np.asarray(model.coef_, np.float64)

@@ -122,6 +122,13 @@ def test_a_code_that_learns_nothing_is_the_uniform_code() -> None:
     assert PORTIONS[-1] == 1.0
 
 
+def test_a_code_of_many_classes_is_finite_from_its_first_rows_on() -> None:
+    rows, classes = problem(n=400, d=3, n_classes=17)
+    found = online_code(rows, classes, n_classes=17, penalty=0.01)
+    assert np.isfinite(found.nats)
+    assert found.compression == pytest.approx(400 * np.log(17) / found.nats)
+
+
 def test_weighted_average_precision_is_scikit_learns_ties_included() -> None:
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 6, 80) / 3
