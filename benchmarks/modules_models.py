@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from interp.models.reference import BUNDLED
 from interp.results.provenance import package_versions
-from probes.functions.blocks import known_blocks, known_experts
+from probes.functions.blocks import known_blocks
 from probes.functions.recipe import SHIPPED_SEED
 from probes.functions.train import RECIPE, train_siblings
 
@@ -36,11 +36,6 @@ class Trained:
     def blocks(self) -> Int[np.ndarray, "layers d"]:
         """The function of every neuron's block; in the control a fiction."""
         return known_blocks(self.seed)
-
-    @property
-    def experts(self) -> Int[np.ndarray, "layers d"]:
-        """The known split: two experts of 16 a block."""
-        return known_experts(self.seed)
 
     def at(self, step: int) -> Path:
         """The checkpoint of a step."""

@@ -24,11 +24,10 @@ from interp.modules.partitioning.weights import partition_by_weights
 from interp.modules.perturbation import PerturbationResult, perturb
 from interp.neurons.score import score_neurons
 from interp.neurons.scores import NeuronScores
-from interp.results.provenance import Provenance
+from probes.functions.known import SITES, known_partitions
 from probes.functions.labelled import SHUFFLED, function_items, labelled_lines
 from probes.functions.tasks import FUNCTIONS
 
-SITES = ("blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post")
 LINES_SEED = 0
 N_SCORED = 512
 """Sequences of each function that neurons are scored on: 512 against 512 of the others."""
@@ -77,21 +76,8 @@ class Scored:
 
     def known(self) -> list[Partition]:
         """The planted split of every layer; in the control an arbitrary one."""
-        settings = {"split": "probes.functions.blocks.known_experts", "seed": self.trained.seed}
         model_hash = self.store.provenance.model_hash
-        provenance = Provenance.collect(
-            "python -m benchmarks.modules",
-            model_hash=model_hash,
-            corpus_hash=None,
-            seed=None,
-            settings=settings,
-        )
-        return [
-            Partition.of(
-                experts, site=site, kind="planted", model_hash=model_hash, provenance=provenance
-            )
-            for site, experts in zip(SITES, self.trained.experts, strict=True)
-        ]
+        return known_partitions(seed=self.trained.seed, model_hash=model_hash)
 
     def by_weights(self) -> list[Partition]:
         """Balanced k-means of what neurons read."""

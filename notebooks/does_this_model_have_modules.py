@@ -29,12 +29,10 @@ import torch
 import interp
 from interp.models.reference import BUNDLED
 from interp.modules.functional import functional_experts
-from interp.modules.partition import Partition
 from interp.modules.partitioning.coactivation import GraphSettings, partition_by_coactivation
 from interp.modules.perturbation import perturb
 from interp.neurons.score import score_neurons
-from interp.results.provenance import Provenance
-from probes.functions import FUNCTIONS, known_blocks, known_experts
+from probes.functions import FUNCTIONS, known_blocks, known_partitions
 from probes.functions.labelled import SHUFFLED, function_items, labelled_lines
 
 torch.set_num_threads(1)  # the models are too small to share among threads
@@ -83,19 +81,9 @@ for sibling in SIBLINGS:
 # in the control is one like any other. An expert is functional where it holds more of a function's
 # best neurons than a random set of its size.
 
-
 # %%
-def known_split(sibling):
-    origin = Provenance.collect(
-        "notebook", model_hash=None, corpus_hash=None, seed=None, settings={}
-    )
-    return [
-        Partition.of(experts, site=site, kind="planted", model_hash=None, provenance=origin)
-        for site, experts in zip(SITES, known_experts(0), strict=True)
-    ]
-
-
-functional = {s: functional_experts(score[s], known_split(s), draws=50) for s in SIBLINGS}
+split = known_partitions()
+functional = {s: functional_experts(score[s], split, draws=50) for s in SIBLINGS}
 for sibling in SIBLINGS:
     found = int(functional[sibling].functions_with_an_expert("published")[1])
     chance = functional[sibling].proportion(1, "published").null_mean
@@ -112,9 +100,7 @@ assert functional["control"].functions_with_an_expert("published")[1] <= 2
 # %%
 asked = function_items(seed=0, n_per_function=64)
 without = {
-    s: perturb(
-        model[s], score[s], known_split(s), asked, draws=4, bootstrap=200, store=store[s]
-    )
+    s: perturb(model[s], score[s], split, asked, draws=4, bootstrap=200, store=store[s])
     for s in SIBLINGS
 }
 without["planted"]
@@ -163,10 +149,10 @@ assert specific["planted"].value - specific["control"].value > 0.1
 # The experts chosen for each function in the last layer, by the blocks that they were planted in.
 
 # %%
-blocks, split = known_blocks(0)[1], known_split("planted")[1]
+blocks = known_blocks(0)[1]
 for number, function in enumerate(FUNCTIONS):
     chosen = without["planted"].chosen[function][SITES[1]]
-    own = [bool((blocks[split.members(expert)] == number).all()) for expert in chosen]
+    own = [bool((blocks[split[1].members(expert)] == number).all()) for expert in chosen]
     print(f"{function}: experts {chosen}, in its own block: {own}")
     assert all(own)
 
