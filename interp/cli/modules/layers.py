@@ -71,12 +71,14 @@ def layers(
 
     Example: interp modules layers polyglot --data text.jsonl --clusters 3 --out layers
     """
+    from interp.capture.distributed import current_ranks
     from interp.modules.layers.run import analyse_layers
     from interp.modules.layers.writing import write_shortened
 
-    check_out(out, replace=overwrite)
-    if shortened is not None:
-        check_out(shortened, replace=overwrite)
+    first = current_ranks().rank == 0
+    for place in (out, shortened) if first else ():
+        if place is not None:
+            check_out(place, replace=overwrite)
     found = analyse_layers(
         model,
         data,
@@ -99,6 +101,8 @@ def layers(
         device=device,
         command=f"interp modules layers {model} --data {data} --out {out}",
     )
+    if not first:
+        return
     found.save(out, overwrite=overwrite)
     if shortened is not None and found.shortened is not None:
         write_shortened(model, found.shortened.sources.tolist(), shortened, overwrite=overwrite)

@@ -1,6 +1,7 @@
 """What is lost without a layer, with another in its place, and with a few layers for all."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from interp.modules.layers.blocks import n_blocks, resid_post, running_blocks
 from interp.modules.layers.cka import FEWEST, MinibatchCka
 from interp.modules.layers.clusters import evenly_spaced, shared
 from interp.modules.layers.reading import PoolingOfStates, Read, read_batches
+from interp.modules.layers.sharing import each_once
 from interp.results.bootstrap import ratio_bootstrap
 from interp.results.errors import BadInput
 from interp.results.intervals import Interval
@@ -75,24 +77,20 @@ def remove_each(asked: Evaluation, *, swaps: bool, advance: Advance) -> Removal:
     """Every layer skipped; with `swaps` also every other layer in its place."""
     n = n_blocks(asked.bridge)
     order = list(range(n))
-    loss, interval, cka = np.full(n, np.nan), np.full((n, 2), np.nan), np.full(n, np.nan)
-    swapped_loss, swapped_cka = np.full((n, n), np.nan), np.full((n, n), np.nan)
-    for layer in order:
-        read = asked.run(order[:layer] + order[layer + 1 :])
-        loss[layer], *interval[layer] = asked.increase(read)
-        cka[layer] = asked.final_cka(read)
-        advance()
-        for other in order if swaps else ():
-            read = asked.run([*order[:layer], other, *order[layer + 1 :]])
-            swapped_loss[layer, other] = asked.increase(read).value
-            swapped_cka[layer, other] = asked.final_cka(read)
-            advance()
+    without = [order[:layer] + order[layer + 1 :] for layer in order]
+    replaced = [
+        [*order[:layer], other, *order[layer + 1 :]]
+        for layer in order
+        for other in (order if swaps else ())
+    ]
+    found = _measured(asked, [*without, *replaced], advance)
+    swapped = found[n:] if swaps else np.full((n * n, 4), np.nan)
     return Removal(
-        loss_increase=loss,
-        interval=interval,
-        final_cka=cka,
-        replaced_loss_increase=swapped_loss,
-        replaced_final_cka=swapped_cka,
+        loss_increase=found[:n, 0],
+        interval=found[:n, 1:3],
+        final_cka=found[:n, 3],
+        replaced_loss_increase=swapped[:, 0].reshape(n, n),
+        replaced_final_cka=swapped[:, 3].reshape(n, n),
     )
 
 
@@ -102,19 +100,30 @@ def shorten(
     """The model of the kept layers, beside evenly spaced and random ones."""
     n = n_blocks(asked.bridge)
     rng = np.random.default_rng([asked.seed, 1])
-
-    def lost(sources: Sequence[int]) -> Float[np.ndarray, " 3"]:
-        advance()
-        return np.array(asked.increase(asked.run(sources)))
-
     random = [np.sort(rng.choice(n, len(kept), replace=False)) for _ in range(draws)]
     sources = shared(kept, n)
+    once = [int(layer) for layer in kept]
+    models = [sources, once, shared(evenly_spaced(len(kept), n), n)]
+    models += [shared(some, n) for some in random]
+    found = _measured(asked, models, advance)
     return Shortened(
         kept=np.asarray(kept, np.int64),
         sources=np.array(sources, np.int64),
         whole_loss=asked.whole.mean_loss(),
-        shared=lost(sources),
-        removed=lost([int(layer) for layer in kept]),
-        uniform=lost(shared(evenly_spaced(len(kept), n), n)),
-        random=np.array([lost(shared(some, n))[0] for some in random]),
+        shared=found[0, :3],
+        removed=found[1, :3],
+        uniform=found[2, :3],
+        random=found[3:, 0],
     )
+
+
+def _measured(
+    asked: Evaluation, models: Sequence[Sequence[int]], advance: Advance
+) -> Float[np.ndarray, "models 4"]:
+    """Loss increase, the ends of its interval, and CKA of the last states, of every model."""
+
+    def measure(sources: Sequence[int]) -> tuple[float, ...]:
+        read = asked.run(sources)
+        return (*asked.increase(read), asked.final_cka(read))
+
+    return np.array(each_once([partial(measure, model) for model in models], advance))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from interp.corpus.corpus import TokenBatch
 from interp.modules.layers.analysis import Line
 from interp.modules.layers.blocks import resid_post
-from interp.modules.layers.reading import read_batches
+from interp.modules.layers.reading import Read, read_batches
+from interp.modules.layers.sharing import each_once
 from interp.results.errors import BadInput, Mismatch
 
 POINTS = 25
@@ -41,13 +43,16 @@ def loss_along_line(
         raise BadInput(f"{points} points on a line: at least 3, its ends and one between")
     ends = _paired(bridge, other, name)
     at = np.linspace(0.0, 1.0, points)
-    site, losses = resid_post(bridge, 0), []
-    for share in at:
-        with _between(ends, float(share)):
-            read = read_batches(bridge, batches, sites=[site], pooling="mean")
-        losses.append(read.loss)
-        advance()
-    by_sequence, weight = np.stack(losses), read.n_tokens
+    site = resid_post(bridge, 0)
+
+    def read_at(share: float) -> Read:
+        with _between(ends, share):
+            found = read_batches(bridge, batches, sites=[site], pooling="mean")
+        # States are not needed, and need not travel.
+        return found._replace(states=found.states[:, :0])
+
+    reads = each_once([partial(read_at, float(share)) for share in at], advance)
+    by_sequence, weight = np.stack([read.loss for read in reads]), reads[0].n_tokens
     drawn = _drawn(by_sequence, weight, np.random.default_rng([seed, 2]))
     loss = by_sequence.sum(axis=1) / weight.sum()
     low, high = np.quantile(_barrier(drawn, at), [0.025, 0.975])

@@ -1,5 +1,6 @@
 """Run a model over a text and report what its layers share and which it could do without."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from interp.modules.layers.clusters import cluster_layers
 from interp.modules.layers.effects import evaluation_of, remove_each, shorten
 from interp.modules.layers.line import POINTS, loss_along_line
 from interp.modules.layers.reading import PoolingOfStates, read_batches
+from interp.modules.layers.sharing import each_once
 from interp.results.errors import BadInput
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
@@ -52,13 +54,16 @@ def analyse_layers(
     shorter text is parted in proportion. Without `n_clusters` the largest fall in the similarity of
     neighbours decides. `remove` skips each layer, `swaps` puts every layer in every place, `draws`
     random choices of as many layers stand beside the shortened model, and `to` is a checkpoint of
-    the same shape to which the loss is followed along a line.
+    the same shape to which the loss is followed along a line. Under `torchrun` the ranks share the
+    work, and all return what one process does.
 
     Raises Unsupported for a model that is not a decoder, BadInput for too little text or clusters
     that the layers cannot make, Mismatch for a checkpoint of another shape.
     """
     bridge = model if isinstance(model, TransformerBridge) else load(model, device=device)
     n = n_blocks(bridge)
+    if n < 2:
+        raise BadInput(f"a model of {n} layer: at least 2 are needed to compare")
     corpus = data if isinstance(data, Corpus) else open_corpus(
         data, reference_of(bridge) or bridge.tokenizer, length=length, packing=packing, field=field
     )  # fmt: skip
@@ -128,12 +133,26 @@ def _similarity(
 ) -> tuple[LayerCka, int]:
     """CKA of what the blocks hand on, and the width of it."""
     sites = [resid_post(bridge, layer) for layer in range(n_layers)]
-    states = read_batches(bridge, batches, sites=sites, pooling=pooling).states
-    counted = MinibatchCka(biased=estimator == "biased", seed=seed)
-    n_parts = max(1, states.shape[1] // minibatch)
-    for number, part in enumerate(states.tensor_split(n_parts, dim=1)):
-        counted.update(part, number=number)
-    return counted.finish(), states.shape[2]
+    minibatches = _minibatches(batches, minibatch)
+
+    def counted(number: int) -> tuple[MinibatchCka, int]:
+        read = read_batches(bridge, minibatches[number], sites=sites, pooling=pooling)
+        part = MinibatchCka(biased=estimator == "biased", seed=seed)
+        part.update(read.states, number=number)
+        return part, read.states.shape[2]
+
+    whole = MinibatchCka()
+    parts = each_once([partial(counted, number) for number in range(len(minibatches))])
+    for part, _ in parts:
+        whole.merge(part)
+    return whole.finish(), parts[0][1]
+
+
+def _minibatches(batches: list[TokenBatch], size: int) -> list[list[TokenBatch]]:
+    """The sequences in even parts of at least `size`, or one part where there are fewer."""
+    n = sum(len(batch.tokens) for batch in batches)
+    part_of = np.arange(n) * max(1, n // size) // max(n, 1)
+    return [_chosen(batches, part_of == part) for part in np.unique(part_of)]
 
 
 def _parted(

@@ -1,5 +1,8 @@
 """Fewer layers through the bridge, against plain transformers and models made by hand."""
 
+import os
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -163,6 +166,27 @@ def test_too_little_text_and_models_that_are_no_decoders_are_refused(model_direc
         small(model_directory("bert"))
 
 
+@pytest.mark.slow
+def test_two_ranks_give_the_numbers_of_one_process(model_directory, tmp_path):
+    ids, model, found = tmp_path / "ids.npy", model_directory("gpt2"), {}
+    np.save(ids, text())
+    sizes = ["--sequences", "16", "--evaluated", "8", "--minibatch", "8", "--draws", "2"]
+    for n in (1, 2):
+        out = tmp_path / str(n)
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+        command = ["-m", "interp.cli.app", "modules", "layers", str(model), "--data", str(ids)]
+        rest = ["--out", str(out), "--length", "12", "--device", "cpu", "--to", str(model)]
+        subprocess.run(
+            [sys.executable, *launch, *command, *rest, "--points", "3", *sizes],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        found[n] = LayerAnalysis.load(out).to_json()
+        del found[n]["provenance"]
+    assert found[1] == found[2]
+
+
 def test_a_finding_comes_back_as_it_was(model_directory, tmp_path):
     found = small(model_directory("gpt2"), to=model_directory("gpt2"), points=3)
     again = LayerAnalysis.load(found.save(tmp_path / "found"))
@@ -187,9 +211,9 @@ def test_a_finding_that_lacks_an_array_is_refused(model_directory, tmp_path):
 def test_figures_draw_a_finding_and_one_without_its_parts(model_directory):
     found = small(model_directory("gpt2"), to=model_directory("gpt2"), points=3)
     bare = small(model_directory("gpt2"), remove=False)
-    assert len(similarity_map(found).data) == 1
-    assert len(removal_plot(found).data) == 1
-    assert len(line_plot(found).data) == 1
+    assert len(list(similarity_map(found).data)) == 1
+    assert len(list(removal_plot(found).data)) == 1
+    assert len(list(line_plot(found).data)) == 1
     assert not removal_plot(bare).data
     assert not line_plot(bare).data
 
