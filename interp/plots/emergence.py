@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from interp.modules.emergence.missing import mean_of
 from interp.modules.emergence.stability import Level, Stability
 from interp.plots.colors import NEGATIVE, NEUTRAL, POSITIVE
 from interp.plots.layout import laid_out
@@ -55,7 +56,7 @@ def emergence_figure(found: Stability, *, site: str | None = None) -> go.Figure:
     ceiling = _mean(found.pair_ceiling(), layers)
     _add(figure, _Line(3, "ARI", POSITIVE), pairs, _mean(found.partition_ari, layers))
     _add(figure, _Line(3, "ARI of starts (ceiling)", POSITIVE, "dash"), pairs, ceiling)
-    floor = np.full(len(pairs), float(np.nanmean(found.floor_ari[layers])))
+    floor = np.full(len(pairs), float(mean_of(found.floor()[layers], axis=0)))
     _add(figure, _Line(3, "ARI of random partitions", NEUTRAL, "dash"), pairs, floor)
     _add(figure, _Line(3, "NMI", _PURPLE), pairs, _mean(found.partition_nmi, layers))
     for name, color, values in (("active", NEGATIVE, found.active), ("dead", NEUTRAL, found.dead)):
@@ -155,12 +156,10 @@ def _band(
         )  # fmt: skip
 
 
-def _mean(values: Float[np.ndarray, "layers steps"], layers: list[int]) -> np.ndarray:
-    """The mean of the layers that have a value; NaN where none has."""
-    chosen = values[layers]
-    n = np.isfinite(chosen).sum(axis=0)
-    total = np.nansum(chosen, axis=0)
-    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
+def _mean(
+    values: Float[np.ndarray, "layers steps"], layers: list[int]
+) -> Float[np.ndarray, " steps"]:
+    return mean_of(values[layers], axis=0)
 
 
 def _escaped(text: str) -> str:

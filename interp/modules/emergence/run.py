@@ -1,6 +1,7 @@
 """Follow a series of checkpoints: each is measured once and kept, then the curves are drawn up."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,7 +29,7 @@ from interp.neurons.scores import Pooling
 from interp.neurons.sparsity.rule import ActivityRule
 from interp.neurons.sparsity.sources import NEURONS
 from interp.results.atomic import atomic_directory, check_out, write_json
-from interp.results.errors import BadInput, Mismatch, Unsupported
+from interp.results.errors import BadInput, InterpError, Mismatch, Unsupported
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 
@@ -228,7 +229,8 @@ def _stability(
 def _workspace(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> Iterator[Path]:
     """The folder of finished checkpoints in `directory`, which says for which settings it is."""
     marker = directory / MARKER
-    if not marker.is_file() or overwrite:
+    begins = not marker.is_file() or overwrite
+    if begins:
         check_out(directory, replace=overwrite)
         with atomic_directory(directory, replace=overwrite) as made:
             write_json(made / MARKER, {"schema": SCHEMA, "settings": settings})
@@ -236,7 +238,13 @@ def _workspace(directory: Path, settings: dict[str, Any], *, overwrite: bool) ->
         _refuse_other_settings(marker, settings)
     kept = directory / "checkpoints"
     kept.mkdir(exist_ok=True)
-    yield kept
+    try:
+        yield kept
+    except InterpError:
+        # What was refused before its first checkpoint leaves nothing to go on with.
+        if begins and not any(kept.iterdir()):
+            shutil.rmtree(directory)
+        raise
 
 
 def _refuse_other_settings(marker: Path, settings: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Stability: how neurons, experts, partitions and sparsity move over a series of checkpoints."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
+from interp.modules.emergence.missing import interval_of, mean_of, spread_of
 from interp.modules.emergence.monitor import Advice, advise, agreement_ratio
 from interp.modules.emergence.settling import (
     settled_at_least,
@@ -116,19 +116,23 @@ class Stability:
         n = has @ times.T
         sums = np.where(has, values, 0.0) @ times.T
         means = np.divide(sums, n, out=np.full(sums.shape, np.nan), where=n > 0)
-        return Mean(_nanmean(values, axis=2), *_quantiles(means))
+        return Mean(mean_of(values, axis=2), *interval_of(means))
 
     def random_spread(self) -> Float64[np.ndarray, "layers pairs"]:
         """Standard deviation over random partitions of their mean over functions."""
-        return _nanstd(_nanmean(self.random, axis=3))
+        return spread_of(mean_of(self.random, axis=3))
 
     def start_spread(self) -> Float64[np.ndarray, "layers pairs"]:
         """Standard deviation over the starts of clustering of their mean over functions."""
-        return _nanstd(_nanmean(self.expert, axis=3))
+        return spread_of(mean_of(self.expert, axis=3))
 
     def pair_ceiling(self) -> Float64[np.ndarray, "layers pairs"]:
         """Agreement of starts, mean of the two checkpoints of each pair."""
         return (self.ceiling_ari[:, :-1] + self.ceiling_ari[:, 1:]) / 2
+
+    def floor(self) -> Float64[np.ndarray, " layers"]:
+        """Agreement of random partitions, mean of draws: about 0."""
+        return mean_of(self.floor_ari, axis=1)
 
     def monitor(self) -> tuple[Advice, ...]:
         """Advice of the dense-or-sparse monitor from each step but the first."""
@@ -136,8 +140,8 @@ class Stability:
         return advise(
             self.setup.steps,
             agreement_ratio(self.partition_ari, ceiling),
-            _nanmean(ceiling, axis=0),
-            _nanmean(self.active[:, 1:, 0], axis=0),
+            mean_of(ceiling, axis=0),
+            mean_of(self.active[:, 1:, 0], axis=0),
         )
 
     def settled(self, *, tolerance: float = 0.1) -> list[Settled]:
@@ -278,7 +282,7 @@ class Stability:
     def _by_function(self, level: Level) -> Float64[np.ndarray, "layers pairs functions"]:
         if level == "neuron":
             return self.neuron
-        return _nanmean(self.expert if level == "expert" else self.random, axis=2)
+        return mean_of(self.expert if level == "expert" else self.random, axis=2)
 
     def _settled(self, layer: int, site: str, tolerance: float) -> list[Settled]:
         steps, pairs = self.setup.steps, self.pair_steps
@@ -287,10 +291,10 @@ class Stability:
         levels: tuple[Level, ...] = ("neuron", "expert", "random")
         found = []
         for name in levels:
-            values = _nanmean(self._by_function(name)[layer], axis=1)
+            values = mean_of(self._by_function(name)[layer], axis=1)
             found.append(Settled(name, site, settled_at_least(pairs, values, least), bound))
         ceiling = self.pair_ceiling()[layer]
-        told = float(np.nanmean(self.floor_ari[layer])) + tolerance < float(_nanmean(ceiling, 0))
+        told = self.floor()[layer] + tolerance < float(mean_of(ceiling, 0))
         ari = settled_at_least(pairs, self.partition_ari[layer], ceiling - tolerance)
         found.append(
             Settled(
@@ -309,35 +313,11 @@ class Stability:
         return found
 
 
-def _nanmean(values: np.ndarray, axis: int) -> np.ndarray:
-    """The mean of what is there; NaN, without a warning, where nothing is."""
-    has = np.isfinite(values)
-    n = has.sum(axis=axis)
-    total = np.where(has, values, 0.0).sum(axis=axis)
-    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
-
-
-def _nanstd(values: Float[np.ndarray, "layers pairs draws"]) -> Float64[np.ndarray, "layers pairs"]:
-    deviation = values - _nanmean(values, axis=2)[..., None]
-    n = np.isfinite(values).sum(axis=2)
-    squares = np.nansum(deviation**2, axis=2)
-    spread = np.divide(squares, n - 1, out=np.full(squares.shape, np.nan), where=n > 1)
-    return np.sqrt(spread)
-
-
-def _quantiles(
-    drawn: Float[np.ndarray, "layers pairs draws"],
-) -> tuple[Float64[np.ndarray, "layers pairs"], Float64[np.ndarray, "layers pairs"]]:
-    lacking = ~np.isfinite(drawn).all(axis=2)
-    low, high = np.quantile(np.nan_to_num(drawn), [0.025, 0.975], axis=2)
-    return np.where(lacking, np.nan, low), np.where(lacking, np.nan, high)
-
-
 def _text(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.2f}"
 
 
-def _plain(values: np.ndarray | Sequence[Any]) -> Any:
+def _plain(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return _plain(values.tolist())
     if isinstance(values, list):
