@@ -45,7 +45,7 @@ def broken_promise(
         neurons = f"; its shared expert's neurons are {shared}" if shared in hooks else ""
         return (
             f"{name} is the {side} of a mixture of experts, {bridge.cfg.d_model} wide, not its "
-            f"neurons: that tensor is {head}.{right}, the router's logits are "
+            f"neurons: that tensor is {head}.{right}, {_router(bridge)} "
             f"{block}.mlp.gate.hook_out{neurons}"
         )
     if bridge.cfg.architecture == "BertForMaskedLM" and leaf in _BERT:
@@ -55,6 +55,13 @@ def broken_promise(
             f"what it holds is {head}.{same}"
         )
     return None
+
+
+def _router(bridge: TransformerBridge) -> str:
+    # Switch's router returns its choices first and its logits last.
+    if bridge.cfg.architecture == "SwitchTransformersForConditionalGeneration":
+        return "what its router chose, without what it dropped, is"
+    return "the router's logits are"
 
 
 def _is_whole_block(hooks: Mapping[str, HookPoint], head: str, leaf: str) -> bool:

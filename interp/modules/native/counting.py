@@ -57,7 +57,7 @@ def tally_routing(reading: Reading) -> tuple[RoutingTally, Float64[np.ndarray, "
     with progress("routing", total=reading.max_tokens, unit="tokens") as advance:
         for i, batch in enumerate(reading.batches()):
             values = read_blocks(reading.bridge, blocks, batch)
-            if i == 0:
+            if i == 0 and reading.ranks.rank == 0:
                 pairs = zip(blocks, values, strict=True)
                 errors = np.array([recomputation_error(block, value) for block, value in pairs])
             _count(tally, reading, batch, values)
