@@ -29,12 +29,14 @@ def online_code(
     """Code length of the labels in the order of the rows (Voita and Titov 2020, 2003.12298, eq. 3).
 
     t_1 ln K + Σ_i −ln p_i(y of rows t_i to t_(i+1)), where p_i was fitted on the first t_i rows.
-    The rows must come in random order, whole documents together.
+    The rows must come in random order, whole documents together. `penalty` is that of a fit on all
+    rows; a portion is fitted under the same prior on the weights, which weighs more a row.
     """
     ends = sorted({max(int(round(share * len(rows))), 1) for share in PORTIONS})
     nats = ends[0] * float(np.log(n_classes))
     for start, stop in zip(ends, ends[1:], strict=False):
-        fitted = fit(rows[:start], classes[:start], n_classes=n_classes, penalty=penalty)
+        prior = penalty * len(rows) / start
+        fitted = fit(rows[:start], classes[:start], n_classes=n_classes, penalty=prior)
         wanted = fitted.log_probabilities(rows[start:stop])
         nats -= float(wanted[np.arange(stop - start), classes[start:stop]].sum())
     return CodeLength(nats, len(rows) * float(np.log(n_classes)) / nats)

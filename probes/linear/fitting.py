@@ -124,6 +124,11 @@ def _check_untrained(
             f"{untrained.path} has {untrained.n_rows} rows of corpus {theirs}, and {store.path} "
             f"{store.n_rows} of {ours}: capture both on the same corpus with the same settings"
         )
+    if untrained.provenance.model_hash == store.provenance.model_hash:
+        raise Mismatch(
+            f"{untrained.path} is of the same weights as {store.path}: capture it with "
+            "--random-weights SEED"
+        )
     for site in sites:
         if untrained.shape(site) != store.shape(site):
             raise Mismatch(f"{site} has another shape in {untrained.path}: capture the same model")
@@ -265,6 +270,7 @@ def _result(
         chance_average_precision=float(np.mean([(test == c).mean() for c in asked_for])),
         prior_log_loss=float(-np.log(shares)[test].mean()),
         seen_types=float(seen.mean()) if control else float("nan"),
+        n_types=len(np.unique(np.concatenate([part.types for part in task.parts.values()]))),
         codelength=np.array([code.nats / len(train) for code in codes]),
         compression=np.array([code.compression for code in codes]),
         penalty=np.array([one.chosen.penalty for one in fits]),

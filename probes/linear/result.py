@@ -22,7 +22,7 @@ MEASURES = (
 _ARRAYS = (*MEASURES, "codelength", "compression", "penalty", "converged", "bias")
 _HEADER = (
     *("label", "classes", "left_out", "sites", "pool", "majority", "chance_average_precision"),
-    *("prior_log_loss", "n_rows", "n_groups"),
+    *("prior_log_loss", "n_types", "n_rows", "n_groups"),
 )
 
 
@@ -60,6 +60,9 @@ class ProbeResult:
     seen_types: float
     """Share of the test rows whose word type is among the training rows: only there can the
     control task be answered; NaN if not asked."""
+    n_types: int
+    """Word types (documents, where tokens are pooled) of the rows used: a control task over few is
+    learnt by heart with ease, and selectivity then says little."""
     codelength: Float[np.ndarray, " sites"]
     """Online code (2003.12298) of the training labels, nats a label; NaN if not asked."""
     compression: Float[np.ndarray, " sites"]
@@ -195,8 +198,8 @@ class ProbeResult:
         ]
         if not np.isnan(self.selectivity).all():
             notes.append(
-                f"Control: a random label a word type; {self.seen_types:.3f} of the test rows have "
-                "a type seen in training (1909.03368)."
+                f"Control: a random label for each of {self.n_types:,} word types; "
+                f"{self.seen_types:.3f} of the test rows have one seen in training (1909.03368)."
                 if self.pool == "none"
                 else "Control: a random label a document, which nothing carries to the test."
             )

@@ -21,6 +21,7 @@ def written(
     special: np.ndarray | None = None,
     label_values: dict[str, list[str]] | None = None,
     corpus_hash: str = "c",
+    model_hash: str = "m",
 ) -> ActivationStore:
     """A store of one shard in which every document is a sequence."""
     path.mkdir(parents=True)
@@ -49,7 +50,7 @@ def written(
         vocabulary_sha256=None,
         fidelity={},
         provenance=Provenance.collect(
-            "interp capture", model_hash="m", corpus_hash=corpus_hash, seed=None, settings={}
+            "interp capture", model_hash=model_hash, corpus_hash=corpus_hash, seed=None, settings={}
         ),
         label_values=label_values or {},
     )

@@ -159,7 +159,9 @@ def test_the_untrained_store_is_the_floor(store: ActivationStore, tmp_path: Path
     known = columns()
     labels = {k: v for k, v in known.items() if k not in ("document", "token")}
     rows = np.random.default_rng(9).standard_normal((N, D))
-    other = written(tmp_path / "other", {PLANTED: rows}, labels, document=known["document"])
+    other = written(
+        tmp_path / "other", {PLANTED: rows}, labels, document=known["document"], model_hash="r"
+    )
     found = fit_probes(store, sites=[PLANTED], label="binary", untrained=other)
     assert found.cell("untrained_accuracy", PLANTED).value < 0.6
     assert found.cell("above_untrained", PLANTED).low > 0.3
@@ -168,6 +170,8 @@ def test_the_untrained_store_is_the_floor(store: ActivationStore, tmp_path: Path
     )
     with pytest.raises(Mismatch, match="capture both on the same corpus"):
         fit_probes(store, sites=[PLANTED], label="binary", untrained=foreign)
+    with pytest.raises(Mismatch, match="is of the same weights"):
+        fit_probes(store, sites=[PLANTED], label="binary", untrained=store)
 
 
 def test_a_result_saves_loads_and_shows_itself(result: ProbeResult, tmp_path: Path) -> None:
