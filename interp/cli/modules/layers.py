@@ -19,6 +19,10 @@ def layers(
         str, typer.Option("--data", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset.")
     ],
     out: Out,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="Similarity from its blocks.*.hook_resid_post instead."),
+    ] = None,
     clusters: Annotated[
         int | None,
         typer.Option(
@@ -82,6 +86,7 @@ def layers(
     found = analyse_layers(
         model,
         data,
+        store=store,
         n_clusters=clusters,
         remove=remove,
         swaps=swaps,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from transformer_lens.model_bridge import TransformerBridge
 
+from interp.capture.store import ActivationStore
 from interp.corpus.corpus import Corpus, TokenBatch
 from interp.corpus.sources import Packing, open_corpus
 from interp.models.identity import model_hash
@@ -20,15 +21,19 @@ from interp.modules.layers.effects import evaluation_of, remove_each, shorten
 from interp.modules.layers.line import POINTS, loss_along_line
 from interp.modules.layers.reading import PoolingOfStates, read_batches
 from interp.modules.layers.sharing import each_once
-from interp.results.errors import BadInput
+from interp.modules.layers.stored import cka_of_store
+from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
+
+_SITE = "blocks.{}.hook_resid_post"
 
 
 def analyse_layers(
     model: str | Path | TransformerBridge,
     data: Any,
     *,
+    store: ActivationStore | Path | str | None = None,
     n_clusters: int | None = None,
     remove: bool = True,
     swaps: bool = False,
@@ -51,8 +56,9 @@ def analyse_layers(
     """Similarity and clusters of all layers; on other sequences, what is lost with fewer of them.
 
     CKA is counted on the first `n_sequences` in minibatches, losses on the next `n_evaluated`; a
-    shorter text is parted in proportion. Without `n_clusters` the largest fall in the similarity of
-    neighbours decides. `remove` skips each layer, `swaps` puts every layer in every place, `draws`
+    shorter text is parted in proportion. With a `store` of what every block hands on, CKA is taken
+    from that. Without `n_clusters` the largest fall in the similarity of neighbours decides.
+    `remove` skips each layer, `swaps` puts every layer in every place, `draws`
     random choices of as many layers stand beside the shortened model, and `to` is a checkpoint of
     the same shape to which the loss is followed along a line. Under `torchrun` the ranks share the
     work, and all return what one process does.
@@ -69,7 +75,13 @@ def analyse_layers(
     )  # fmt: skip
     other = None if to is None else load(to, device=device)
     seen, unseen = _parted(corpus, batch_size, n_sequences, n_evaluated)
-    found, d_model = _similarity(bridge, seen, n, pooling, estimator, minibatch, seed)
+    how = {"pooling": pooling, "estimator": estimator, "minibatch": minibatch, "seed": seed}
+    if store is None:
+        found, d_model = _similarity(bridge, seen, n, **how)
+    else:
+        opened = _matching(store, bridge, n)
+        d_model = int(np.prod(opened.shape(_SITE.format(0))))
+        found = cka_of_store(opened, sites=_SITE.format("*"), n_sequences=n_sequences, **how)
     clusters = cluster_layers(found.cka, n_clusters)
     asked = evaluation_of(bridge, unseen, pooling=pooling, estimator=estimator, seed=seed)
     steps = (n * (1 + n * swaps) if remove else 0) + draws + 3 + (points if other else 0)
@@ -107,6 +119,7 @@ def analyse_layers(
             seed=seed,
             settings={
                 "n_clusters": n_clusters,
+                "store": store is not None,
                 "draws": draws,
                 "n_sequences": n_sequences,
                 "n_evaluated": n_evaluated,
@@ -126,6 +139,7 @@ def _similarity(
     bridge: TransformerBridge,
     batches: list[TokenBatch],
     n_layers: int,
+    *,
     pooling: PoolingOfStates,
     estimator: Estimator,
     minibatch: int,
@@ -146,6 +160,19 @@ def _similarity(
     for part, _ in parts:
         whole.merge(part)
     return whole.finish(), parts[0][1]
+
+
+def _matching(
+    store: ActivationStore | Path | str, bridge: TransformerBridge, n_layers: int
+) -> ActivationStore:
+    """The store, if it holds what all blocks of this model hand on."""
+    opened = store if isinstance(store, ActivationStore) else ActivationStore.open(store)
+    expected, found = _hash(bridge), opened.provenance.model_hash
+    if expected is not None and found != expected:
+        raise Mismatch(f"{opened.path} was captured from another model: capture this one again")
+    for layer in range(n_layers):
+        opened.shape(_SITE.format(layer))
+    return opened
 
 
 def _minibatches(batches: list[TokenBatch], size: int) -> list[list[TokenBatch]]:

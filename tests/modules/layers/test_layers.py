@@ -12,12 +12,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from interp.capture.run import record
 from interp.corpus.corpus import Corpus
 from interp.models.load import load
 from interp.modules.layers import LayerAnalysis
 from interp.modules.layers.blocks import running_blocks
 from interp.modules.layers.reading import pooled
 from interp.modules.layers.run import analyse_layers
+from interp.modules.layers.stored import cka_of_store
 from interp.modules.layers.writing import write_shortened
 from interp.plots.layers import line_plot, removal_plot, similarity_map
 from interp.results.errors import BadInput, CorruptFile, Mismatch, Unsupported
@@ -185,6 +187,25 @@ def test_two_ranks_give_the_numbers_of_one_process(model_directory, tmp_path):
         found[n] = LayerAnalysis.load(out).to_json()
         del found[n]["provenance"]
     assert found[1] == found[2]
+
+
+def test_similarity_from_a_store_is_that_of_the_model_run(model_directory, tmp_path):
+    bridge = load(model_directory("gpt2"), device="cpu")
+    corpus = Corpus.from_tokens(text())
+    store = record(
+        bridge, corpus, ["blocks.*.hook_resid_post"], tmp_path / "store", max_tokens=16 * 12
+    )
+    live, stored = (small(bridge, store=of, remove=False) for of in (None, store))
+    np.testing.assert_allclose(stored.cka, live.cka, atol=1e-5)
+    np.testing.assert_allclose(stored.cka_null, live.cka_null, atol=1e-5)
+    assert (stored.n_sequences, stored.minibatch, stored.d_model) == (16, 8, 32)
+    biased = small(bridge, store=store, remove=False, pooling="last", estimator="biased")
+    expected = small(bridge, remove=False, pooling="last", estimator="biased")
+    np.testing.assert_allclose(biased.cka, expected.cka, atol=1e-5)
+    with pytest.raises(Mismatch, match="captured from another model"):
+        small(model_directory("llama"), store=store)
+    with pytest.raises(BadInput, match="CKA needs sites of one width"):
+        cka_of_store(store, sites="blocks.0.*")
 
 
 def test_a_finding_comes_back_as_it_was(model_directory, tmp_path):
