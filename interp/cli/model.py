@@ -152,12 +152,14 @@ def _show_card(card: "ModelCard") -> None:
         print(f"  {visible(f'{card.name}/{name}'):20} {visible(what)}")
     for task, variants in card.accuracy.items():
         print(f"\nshare right: {visible(task)}, with its 95% interval")
-        print(f"{'':16}" + "".join(f"{visible(name):20}" for name in variants).rstrip())
-        for group, entry in next(iter(variants.values())).items():
+        groups = next(iter(variants.values()))
+        titles = [f"{visible(group)} (n {entry.n:,})" for group, entry in groups.items()]
+        width = max(16, *(len(title) + 2 for title in titles))
+        print(" " * width + "".join(f"{visible(name):20}" for name in variants).rstrip())
+        for group, title in zip(groups, titles, strict=True):
             cells = (row[group].interval for row in variants.values())
             shown = (f"{c.value:.3f} [{c.low:.2f}, {c.high:.2f}]" for c in cells)
-            title = f"{visible(group)} (n {entry.n:,})"
-            print(f"{title:16}" + "".join(f"{cell:20}" for cell in shown).rstrip())
+            print(f"{title:{width}}" + "".join(f"{cell:20}" for cell in shown).rstrip())
     if card.chance is not None:
         print(f"\nguessing would be right {card.chance:.3f} of the time")
     print("\nprompts to type, and the answer:")
