@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,11 @@ from interp.results.errors import BadInput, Mismatch
 from interp.results.provenance import Provenance
 
 PROVENANCE = Provenance.collect("test", model_hash=None, corpus_hash=None, seed=0, settings={})
+
+
+def traces(figure) -> Any:
+    """The traces, whose fields plotly makes as they are asked for."""
+    return figure.data
 
 
 def blocks(partition):
@@ -41,7 +48,7 @@ def report(n_sites=2, *, value=0.5):
 
 def test_neurons_stand_expert_by_expert_so_that_blocks_lie_on_the_diagonal():
     partition = random_partition(24, 4, seed=0)
-    drawn = np.array(sorted_coactivation(partition, blocks(partition)).data[0].z, dtype=float)
+    drawn = np.array(traces(sorted_coactivation(partition, blocks(partition)))[0].z, dtype=float)
     expected = np.kron(np.eye(4), np.ones((6, 6)))
     np.testing.assert_array_equal(drawn[~np.eye(24, dtype=bool)], expected[~np.eye(24, dtype=bool)])
     assert np.isnan(np.diag(drawn)).all()
@@ -55,7 +62,7 @@ def test_a_layer_where_nothing_fires_is_drawn():
 
 def test_wide_layers_are_thinned_and_other_layers_refused():
     partition = random_partition(1030, 2, seed=0)
-    assert len(sorted_coactivation(partition, blocks(partition)).data[0].z) <= 512
+    assert len(traces(sorted_coactivation(partition, blocks(partition)))[0].z) <= 512
     with pytest.raises(Mismatch, match="24 neurons, a partition of 1030"):
         sorted_coactivation(partition, blocks(random_partition(24, 4, seed=0)))
 
@@ -63,7 +70,7 @@ def test_wide_layers_are_thinned_and_other_layers_refused():
 @pytest.mark.parametrize("value", [0.5, float("nan")])
 def test_every_router_has_a_line_in_every_panel(value):
     figure = router_curves(report(value=value))
-    names = [trace.name for trace in figure.data if trace.name]
+    names = [trace.name for trace in traces(figure) if trace.name]
     assert names.count("oracle, own experts") == names.count("oracle, random experts") == 2
     assert names.count("k/E") == 2
     with pytest.raises(BadInput, match="no layer"):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,10 +90,10 @@ def test_what_is_saved_is_read_back(report, tmp_path):
 
 def test_a_mean_in_place_of_nothing_changes_the_loss(bridge):
     one = [random_partition(48, 6, seed=0, site=SITE)]
-    settings = dict(routers=("oracle",), effect_ks=(1,), n_random=0)
+    quick = RoutingSettings(routers=("oracle",), effect_ks=(1,), n_random=0)
     zero, mean = (
-        measure_routing(bridge, one, items(), settings=RoutingSettings(**settings, fill=fill))
-        for fill in ("zero", "mean")
+        measure_routing(bridge, one, items(), settings=settings)
+        for settings in (quick, replace(quick, fill="mean"))
     )
     assert zero.effect("own", "oracle", 1) != mean.effect("own", "oracle", 1)
     np.testing.assert_array_equal(zero.mass, mean.mass)
