@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Pool = Literal["none", "mean", "max", "last"]
+Pool = Literal["token", "mean", "max", "last"]
 
 
 @app.callback()
@@ -32,8 +32,8 @@ def fit(
     label: Annotated[str, typer.Option("--label", help="Label column to read off.")],
     out: Out,
     pool: Annotated[
-        Pool, typer.Option("--pool", help="none: every token is a row; else documents are.")
-    ] = "none",
+        Pool, typer.Option("--pool", help="token: every token is a row; else documents are.")
+    ] = "token",
     where: Annotated[
         list[str] | None,
         typer.Option("--where", help="COLUMN=VALUE: only such rows; may be repeated."),
@@ -54,9 +54,9 @@ def fit(
     codelength: Annotated[
         bool, typer.Option("--codelength/--no-codelength", help="Compute the online code length.")
     ] = True,
-    untrained: Annotated[
+    baseline: Annotated[
         Path | None,
-        typer.Option("--untrained", help="Store of the same corpus from random weights."),
+        typer.Option("--baseline", help="Store of the same corpus from random weights."),
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -66,7 +66,7 @@ def fit(
 
     Documents are dealt to training, validation and test before anything is read. Beside the
     accuracy stand the most frequent class, the same probe on a random label for every word type
-    (control; the difference is selectivity) and, with --untrained, on random weights. The weights
+    (control; the difference is selectivity) and, with --baseline, on random weights. The weights
     are saved in the units of the site.
 
     Example: interp probe fit store --site 'blocks.*.hook_resid_post' --label upos --out probe
@@ -88,7 +88,7 @@ def fit(
             max_rows=max_rows,
             control=control,
             codelength=codelength,
-            untrained=None if untrained is None else ActivationStore.open(untrained),
+            baseline=None if baseline is None else ActivationStore.open(baseline),
             seed=seed,
             command=f"interp probe fit {store} {' '.join(words)} --label {label} --out {out}",
         )

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
 
 from interp.capture.store import ActivationStore
 from interp.results.errors import BadInput, Mismatch
@@ -18,20 +18,11 @@ from probes.linear.measuring import Scored, asked_classes, mean_over, score
 from probes.linear.regression import PENALTIES, Chosen, Linear, Scale, choose, fit
 from probes.linear.result import MEASURES, ProbeResult
 from probes.linear.rows import read
-from probes.linear.sides import SIDES, Asked, Part, Pool, parts
+from probes.linear.sides import SIDES, Asked, Pool
+from probes.linear.task import Task, task_of
 
-MAX_CLASSES = 256
 _NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 _NO_CODE = CodeLength(float("nan"), float("nan"))
-
-
-class _Task(NamedTuple):
-    """The rows of every side, and their classes numbered from 0."""
-
-    parts: dict[str, Part]
-    classes: dict[str, Int[np.ndarray, " rows"]]
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
 
 
 class _Fitted(NamedTuple):
@@ -48,14 +39,14 @@ def fit_probes(
     *,
     sites: Sequence[str],
     label: str,
-    pool: Pool = "none",
+    pool: Pool = "token",
     where: dict[str, str] | None = None,
     split: str | None = None,
     group: str = "document",
     max_rows: int = 50_000,
     control: bool = True,
     codelength: bool = True,
-    untrained: ActivationStore | None = None,
+    baseline: ActivationStore | None = None,
     penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
     command: str = "fit_probes",
@@ -65,7 +56,7 @@ def fit_probes(
     At most `max_rows` rows are used, whole groups in random order: 60% train, 20% choose the
     penalty, 20% are tested once. A row is a token, or with `pool` the mean, maximum or last of the
     labelled tokens of a document. `split` is a column that says which side a row is on; `where`
-    keeps the rows with one value of a column. `untrained` is a store of the same corpus taken from
+    keeps the rows with one value of a column. `baseline` is a store of the same corpus taken from
     the model with random weights. Raises BadInput where a label has one class only.
     """
     named = _matching(store, sites)
@@ -78,8 +69,8 @@ def fit_probes(
         max_rows=max_rows,
         seed=seed,
     )
-    _check_untrained(store, untrained, named)
-    task = _task(store, asked)
+    _check_baseline(store, baseline, named)
+    task = task_of(store, asked)
     rows: list[list[Interval]] = []
     fits: list[_Fitted] = []
     codes: list[CodeLength] = []
@@ -89,14 +80,14 @@ def fit_probes(
             fitted, data = _fit_site(data, task, penalties=penalties, seed=seed)
             compared = _controlled(fitted, data, task, seed) if control else (_NOTHING, _NOTHING)
             beside = (_NOTHING, _NOTHING)
-            if untrained is not None:
-                beside = _beside_untrained(fitted, untrained, site, task, pool, penalties, seed)
+            if baseline is not None:
+                beside = _beside_baseline(fitted, baseline, site, task, pool, penalties, seed)
             scored = fitted.scored
             rows.append([*scored[:3], *compared, *beside])
             fits.append(fitted)
             codes.append(_code(fitted, data, task) if codelength else _NO_CODE)
             advance(accuracy=f"{scored.accuracy.value:.3f}")
-    return _result(store, named, asked, task, rows, fits, codes, untrained, control, command)
+    return _result(store, named, asked, task, rows, fits, codes, baseline, control, command)
 
 
 def _matching(store: ActivationStore, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -113,69 +104,32 @@ def _matching(store: ActivationStore, patterns: Sequence[str]) -> tuple[str, ...
     return tuple(found)
 
 
-def _check_untrained(
-    store: ActivationStore, untrained: ActivationStore | None, sites: tuple[str, ...]
+def _check_baseline(
+    store: ActivationStore, baseline: ActivationStore | None, sites: tuple[str, ...]
 ) -> None:
-    if untrained is None:
+    if baseline is None:
         return
-    ours, theirs = store.provenance.corpus_hash, untrained.provenance.corpus_hash
-    if ours != theirs or store.n_rows != untrained.n_rows:
+    ours, theirs = store.provenance.corpus_hash, baseline.provenance.corpus_hash
+    if ours != theirs or store.n_rows != baseline.n_rows:
         raise Mismatch(
-            f"{untrained.path} has {untrained.n_rows} rows of corpus {theirs}, and {store.path} "
+            f"{baseline.path} has {baseline.n_rows} rows of corpus {theirs}, and {store.path} "
             f"{store.n_rows} of {ours}: capture both on the same corpus with the same settings"
         )
-    if untrained.provenance.model_hash == store.provenance.model_hash:
+    if baseline.provenance.model_hash == store.provenance.model_hash:
         raise Mismatch(
-            f"{untrained.path} is of the same weights as {store.path}: capture it with "
+            f"{baseline.path} is of the same weights as {store.path}: capture it with "
             "--random-weights SEED"
         )
     for site in sites:
-        if untrained.shape(site) != store.shape(site):
-            raise Mismatch(f"{site} has another shape in {untrained.path}: capture the same model")
-
-
-def _task(store: ActivationStore, asked: Asked) -> _Task:
-    """The rows of each side that have a class which every side has."""
-    dealt = parts(store, asked)
-    known = [np.unique(part.codes) for part in dealt.values()]
-    everywhere = np.intersect1d(np.intersect1d(known[0], known[1]), known[2])
-    anywhere = np.unique(np.concatenate(known))
-    values = store.label_values(asked.label)
-    shown = {code: str(code) if values is None else values[code] for code in anywhere.tolist()}
-    if len(everywhere) < 2:
-        raise BadInput(
-            f"label {asked.label!r} has {len(everywhere)} class with rows to train, validate and "
-            f"test ({len(anywhere)} in all): a probe needs two"
-        )
-    if len(everywhere) > MAX_CLASSES:
-        raise BadInput(
-            f"label {asked.label!r} has {len(everywhere)} classes: at most {MAX_CLASSES} are probed"
-        )
-    kept = {side: _only(part, everywhere) for side, part in dealt.items()}
-    classes = {side: np.searchsorted(everywhere, part.codes) for side, part in kept.items()}
-    rare = np.setdiff1d(anywhere, everywhere).tolist()
-    names = tuple(shown[code] for code in everywhere.tolist())
-    return _Task(kept, classes, names, tuple(shown[code] for code in rare))
-
-
-def _only(part: Part, classes: Int[np.ndarray, " classes"]) -> Part:
-    unit = np.isin(part.codes, classes)
-    row = unit[part.unit_of]
-    renumbered = np.cumsum(unit) - 1
-    return Part(
-        part.rows[row],
-        renumbered[part.unit_of[row]],
-        part.codes[unit],
-        part.types[unit],
-        part.groups[unit],
-    )
+        if baseline.shape(site) != store.shape(site):
+            raise Mismatch(f"{site} has another shape in {baseline.path}: capture the same model")
 
 
 _Data = dict[str, Float32[np.ndarray, "rows d"]]
 
 
 def _fit_site(
-    data: _Data, task: _Task, *, penalties: Sequence[float], seed: int
+    data: _Data, task: Task, *, penalties: Sequence[float], seed: int
 ) -> tuple[_Fitted, _Data]:
     """The probe with the best penalty, and the rows of each side as it takes them."""
     scale = Scale.of(data["train"])
@@ -187,15 +141,13 @@ def _fit_site(
     return _Fitted(scale.undo(chosen.fitted), means, chosen, scored), scaled
 
 
-def _class_means(rows: Float32[np.ndarray, "rows d"], task: _Task) -> np.ndarray:
+def _class_means(rows: Float32[np.ndarray, "rows d"], task: Task) -> np.ndarray:
     classes = task.classes["train"]
     each = [rows[classes == i].mean(axis=0, dtype=np.float64) for i in range(len(task.names))]
     return np.stack(each)
 
 
-def _controlled(
-    fitted: _Fitted, scaled: _Data, task: _Task, seed: int
-) -> tuple[Interval, Interval]:
+def _controlled(fitted: _Fitted, scaled: _Data, task: Task, seed: int) -> tuple[Interval, Interval]:
     """Accuracy on the control task with the same penalty, and selectivity over the same rows."""
     frequencies = np.bincount(task.classes["train"]).astype(np.float64)
     drawn = {
@@ -214,24 +166,24 @@ def _controlled(
     return mean_over(right, groups, seed=seed), mean_over(gained, groups, seed=seed)
 
 
-def _beside_untrained(
+def _beside_baseline(
     fitted: _Fitted,
-    untrained: ActivationStore,
+    baseline: ActivationStore,
     site: str,
-    task: _Task,
+    task: Task,
     pool: Pool,
     penalties: Sequence[float],
     seed: int,
 ) -> tuple[Interval, Interval]:
     """Accuracy of the same probe on random weights, and what the trained model has above it."""
-    data = {side: read(untrained, site, part, pool) for side, part in task.parts.items()}
+    data = {side: read(baseline, site, part, pool) for side, part in task.parts.items()}
     other, _ = _fit_site(data, task, penalties=penalties, seed=seed)
     gained = fitted.scored.right.astype(np.int64) - other.scored.right.astype(np.int64)
     groups = task.parts["test"].groups
     return other.scored.accuracy, mean_over(gained, groups, seed=seed)
 
 
-def _code(fitted: _Fitted, scaled: _Data, task: _Task) -> CodeLength:
+def _code(fitted: _Fitted, scaled: _Data, task: Task) -> CodeLength:
     # Groups are numbered in random order: sent so, they come at random and whole.
     order = np.argsort(task.parts["train"].groups, kind="stable")
     return online_code(
@@ -246,11 +198,11 @@ def _result(
     store: ActivationStore,
     sites: tuple[str, ...],
     asked: Asked,
-    task: _Task,
+    task: Task,
     rows: list[list[Interval]],
     fits: list[_Fitted],
     codes: list[CodeLength],
-    untrained: ActivationStore | None,
+    baseline: ActivationStore | None,
     control: bool,
     command: str,
 ) -> ProbeResult:
@@ -291,7 +243,7 @@ def _result(
                 "max_rows": asked.max_rows,
                 "sites": list(sites),
                 "store": store.header.identity,
-                "untrained": None if untrained is None else untrained.header.identity,
+                "baseline": None if baseline is None else baseline.header.identity,
                 "control": control,
             },
         ),

@@ -17,7 +17,7 @@ SCHEMA = "interp.probe/1"
 MEASURES = (
     *("accuracy", "average_precision", "log_loss"),
     *("control_accuracy", "selectivity"),
-    *("untrained_accuracy", "above_untrained"),
+    *("baseline_accuracy", "above_baseline"),
 )
 _ARRAYS = (*MEASURES, "codelength", "compression", "penalty", "converged", "bias")
 _HEADER = (
@@ -36,7 +36,7 @@ class ProbeResult:
     """Classes without rows on every side; their rows were not used."""
     sites: tuple[str, ...]
     pool: str
-    """`none`: a row is a token; else how the labelled tokens of a document were pooled."""
+    """`token`: a row is a token; else how the labelled tokens of a document were pooled."""
     accuracy: Float[np.ndarray, "sites 3"]
     average_precision: Float[np.ndarray, "sites 3"]
     """Of the second class of two, or the mean over classes, each against the rest."""
@@ -47,10 +47,10 @@ class ProbeResult:
     pooled: such a label cannot carry over to the test, and this is chance); NaN if not asked."""
     selectivity: Float[np.ndarray, "sites 3"]
     """Accuracy − control accuracy, over the same rows (1909.03368)."""
-    untrained_accuracy: Float[np.ndarray, "sites 3"]
+    baseline_accuracy: Float[np.ndarray, "sites 3"]
     """The same probe on the model with random weights; NaN without its store."""
-    above_untrained: Float[np.ndarray, "sites 3"]
-    """Accuracy − untrained accuracy, over the same rows."""
+    above_baseline: Float[np.ndarray, "sites 3"]
+    """Accuracy − baseline accuracy, over the same rows."""
     majority: float
     """Test accuracy of always saying the most frequent class of the training rows."""
     chance_average_precision: float
@@ -186,7 +186,7 @@ class ProbeResult:
 
     def notes(self) -> list[str]:
         """What a reader of the table must know."""
-        unit = "tokens" if self.pool == "none" else f"documents ({self.pool} of their tokens)"
+        unit = "tokens" if self.pool == "token" else f"documents ({self.pool} of their tokens)"
         counts = ", ".join(
             f"{self.n_rows[side]:,} {what} ({self.n_groups[side]:,} groups)"
             for side, what in (("train", "train"), ("validation", "validate"), ("test", "test"))
@@ -200,7 +200,7 @@ class ProbeResult:
             notes.append(
                 f"Control: a random label for each of {self.n_types:,} word types; "
                 f"{self.seen_types:.3f} of the test rows have one seen in training (1909.03368)."
-                if self.pool == "none"
+                if self.pool == "token"
                 else "Control: a random label a document, which nothing carries to the test."
             )
         if self.left_out:

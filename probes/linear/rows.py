@@ -26,7 +26,7 @@ def read(store: ActivationStore, site: str, part: Part, pool: Pool) -> Float32[n
 
 
 def _pool_into(out: np.ndarray, rows: np.ndarray, units: np.ndarray, pool: Pool) -> None:
-    if pool in ("none", "last"):
+    if pool in ("token", "last"):
         # Rows come in corpus order, so that a later token of a document replaces an earlier one.
         out[units] = rows
         return

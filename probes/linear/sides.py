@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from interp.capture.store import ActivationStore
 from interp.results.errors import BadInput
 
-Pool = Literal["none", "mean", "max", "last"]
+Pool = Literal["token", "mean", "max", "last"]
 """What a row of the probe is: a token, or its document's labelled tokens pooled."""
 SIDES = ("train", "validation", "test")
 SHARES = (0.6, 0.2, 0.2)
@@ -146,12 +146,12 @@ def _groups(store: ActivationStore, asked: Asked) -> tuple[np.ndarray, np.ndarra
     found = np.zeros((0, 3), np.int64)
     counts = np.zeros(0, np.int64)
     for columns in _labelled(store, asked):
-        unit = columns.document if asked.pool != "none" else np.zeros_like(columns.group)
+        unit = columns.document if asked.pool != "token" else np.zeros_like(columns.group)
         keys = np.stack([columns.group, columns.side, unit], axis=1)
         unique, n = np.unique(keys, axis=0, return_counts=True)
         found, place = np.unique(np.concatenate([found, unique]), axis=0, return_inverse=True)
         counts = np.bincount(place.ravel(), np.concatenate([counts, n])).astype(np.int64)
-    units = counts if asked.pool == "none" else np.ones_like(counts)
+    units = counts if asked.pool == "token" else np.ones_like(counts)
     if not len(found):
         raise BadInput(f"{store.path}: no row has label {asked.label!r} and what else was asked")
     pairs, place = np.unique(found[:, :2], axis=0, return_inverse=True)
@@ -195,7 +195,7 @@ def _part(collected: list[_Columns], mine: np.ndarray, budget: int, asked: Asked
     columns = _Columns(*(np.concatenate(pieces) for pieces in zip(*collected, strict=True)))
     by_value = np.argsort(mine)
     group = by_value[np.searchsorted(mine, columns.group, sorter=by_value)]
-    if asked.pool == "none":
+    if asked.pool == "token":
         columns, group = _Columns(*(column[:budget] for column in columns)), group[:budget]
         return Part(columns.row, np.arange(len(group)), columns.code, columns.token, group)
     documents, first, unit = np.unique(columns.document, return_index=True, return_inverse=True)
@@ -204,6 +204,6 @@ def _part(collected: list[_Columns], mine: np.ndarray, budget: int, asked: Asked
         odd = documents[unit[(codes[unit] != columns.code).argmax()]]
         raise BadInput(
             f"label {asked.label!r} varies within document {odd}: it belongs to tokens; use --pool "
-            "none"
+            "token"
         )
     return Part(columns.row, unit, codes, documents, group[first])

@@ -162,16 +162,16 @@ def test_the_untrained_store_is_the_floor(store: ActivationStore, tmp_path: Path
     other = written(
         tmp_path / "other", {PLANTED: rows}, labels, document=known["document"], model_hash="r"
     )
-    found = fit_probes(store, sites=[PLANTED], label="binary", untrained=other)
-    assert found.cell("untrained_accuracy", PLANTED).value < 0.6
-    assert found.cell("above_untrained", PLANTED).low > 0.3
+    found = fit_probes(store, sites=[PLANTED], label="binary", baseline=other)
+    assert found.cell("baseline_accuracy", PLANTED).value < 0.6
+    assert found.cell("above_baseline", PLANTED).low > 0.3
     foreign = written(
         tmp_path / "foreign", {PLANTED: rows}, labels, document=known["document"], corpus_hash="d"
     )
     with pytest.raises(Mismatch, match="capture both on the same corpus"):
-        fit_probes(store, sites=[PLANTED], label="binary", untrained=foreign)
+        fit_probes(store, sites=[PLANTED], label="binary", baseline=foreign)
     with pytest.raises(Mismatch, match="is of the same weights"):
-        fit_probes(store, sites=[PLANTED], label="binary", untrained=store)
+        fit_probes(store, sites=[PLANTED], label="binary", baseline=store)
 
 
 def test_a_result_saves_loads_and_shows_itself(result: ProbeResult, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
 def asked(**changes: object) -> Asked:
     settings: dict[str, object] = {
         "label": "label",
-        "pool": "none",
+        "pool": "token",
         "group": "document",
         "split": None,
         "where": {},
@@ -64,11 +64,11 @@ def test_no_group_is_on_two_sides_and_no_labelled_row_is_lost(
         assert len(pairs) == len(set(column[part.rows])) == len(set(part.groups))
 
 
-@pytest.mark.parametrize("pool", ["none", "mean"])
+@pytest.mark.parametrize("pool", ["token", "mean"])
 def test_reading_in_small_chunks_deals_the_same_rows(
     store: ActivationStore, monkeypatch: pytest.MonkeyPatch, pool: str
 ) -> None:
-    label = "label" if pool == "none" else "answer"
+    label = "label" if pool == "token" else "answer"
     whole = parts(store, asked(pool=pool, label=label))
     monkeypatch.setattr(sides, "_CHUNK", 7)
     chunked = parts(store, asked(pool=pool, label=label))
