@@ -1,6 +1,6 @@
 """FunctionalExperts: which experts hold more of a function's best neurons than chance."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -96,6 +96,9 @@ class FunctionalExperts:
     """Mean over functions of the share of functional experts, in random partitions."""
     null_degree: Float[np.ndarray, "rules draws layers"]
     provenance: Provenance
+    baseline: dict[str, Int[np.ndarray, "rules layers"]] = field(default_factory=dict)
+    """Functions with a functional expert by what other models score (`random weights`), in the
+    same experts: what the partition finds where nothing was learnt."""
 
     @property
     def n_experts(self) -> int:
@@ -176,9 +179,11 @@ class FunctionalExperts:
             **{name: list(getattr(self, name)) for name in ("functions", "function_groups")},
             **{name: getattr(self, name) for name in ("fraction", "alpha", "fdr")},
             "n_permutations": self.n_permutations,
+            "baselines": list(self.baseline),
             "provenance": self.provenance.to_json(),
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"baseline.{i}": found for i, found in enumerate(self.baseline.values())}
         return save_finding(
             Path(path), schema=SCHEMA, header=header, arrays=arrays, overwrite=overwrite
         )
@@ -197,6 +202,7 @@ class FunctionalExperts:
                 fdr=header["fdr"],
                 n_permutations=header["n_permutations"],
                 provenance=Provenance.from_json(header["provenance"]),
+                baseline={n: arrays[f"baseline.{i}"] for i, n in enumerate(header["baselines"])},
                 **{name: arrays[name] for name in _ARRAYS},
             )
         except (KeyError, TypeError) as error:
@@ -252,6 +258,9 @@ class FunctionalExperts:
     def _rule_json(self, layer: int, rule: Rule) -> dict[str, Any]:
         return {
             "functions_with_an_expert": int(self.functions_with_an_expert(rule)[layer]),
+            "functions_with_an_expert_in": {
+                name: int(found[RULES.index(rule), layer]) for name, found in self.baseline.items()
+            },
             "proportion": _json(self.proportion(layer, rule)),
             "degree": _json(self.degree(layer, rule)),
         }

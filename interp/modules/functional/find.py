@@ -80,6 +80,7 @@ def functional_experts(
         n_permutations=_GROUP_DRAWS,
         null_proportion=proportion,
         null_degree=degree,
+        baseline=_baselines(paired(scores, partitions), counted, alpha=alpha, fdr=fdr, seed=seed),
         provenance=Provenance.collect(
             command,
             model_hash=first.provenance.model_hash,
@@ -246,6 +247,38 @@ def _null_summary(
                 proportion[rule, draw, i] = found.proportion.mean()
                 degree[rule, draw, i] = found.degree.mean()
     return proportion, degree
+
+
+def _baselines(
+    pairs: Sequence[tuple[NeuronScores, Partition]],
+    layers: Sequence[_Counted],
+    *,
+    alpha: float,
+    fdr: float,
+    seed: int,
+) -> dict[str, Int[np.ndarray, "rules layers"]]:
+    """Functions with a functional expert by the scores of every model that all sites have."""
+    names = [name for name in pairs[0][0].baseline if all(name in s.baseline for s, _ in pairs)]
+    found = {}
+    for name in names:
+        counts = [
+            counts_in_experts(
+                top_units(
+                    scores.baseline[name],
+                    layer.facts.k,
+                    eligible=layer.eligible,
+                    rng=np.random.default_rng([seed, 0]),
+                ),
+                layer.labels,
+                len(layer.sizes),
+            )
+            for (scores, _), layer in zip(pairs, layers, strict=True)
+        ]
+        p = np.stack([p_values(c, x.tail) for c, x in zip(counts, layers, strict=True)])
+        raw = np.stack([p_values(c, x.tail_published) for c, x in zip(counts, layers, strict=True)])
+        by_rule = np.stack([adjusted(p) <= fdr, raw <= alpha])
+        found[name] = by_rule.any(axis=3).sum(axis=2)
+    return found
 
 
 def _groups(layer: _Counted, members: list[list[int]], rng: np.random.Generator) -> _Groups:

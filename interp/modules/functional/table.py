@@ -30,7 +30,8 @@ def notes(found: "FunctionalExperts") -> list[str]:
     }
     said = [
         f"{layer.site}, {text}: {found.functions_with_an_expert(rule)[i]} of "
-        f"{len(found.functions)} functions have an expert; share of experts that are functional "
+        f"{len(found.functions)} functions have an expert{_elsewhere(found, i, rule)}; share of "
+        f"experts that are functional "
         f"{_beside(found.proportion(i, rule))}; degree {_beside(found.degree(i, rule))}."
         for i, layer in enumerate(found.layers)
         for rule, text in rules.items()
@@ -81,6 +82,13 @@ def _line(found: "FunctionalExperts", layer: int, function: int) -> list[str]:
         f"{ratio:.1f} [{low:.1f}, {high:.1f}]",
         *(f"{n} of {found.n_experts}" for n in functional),
     ]
+
+
+def _elsewhere(found: "FunctionalExperts", layer: int, rule: "Rule") -> str:
+    """The same number in models that learnt nothing, where there are any."""
+    row = ("fdr", "published").index(rule)
+    said = [f"{name} {counts[row, layer]}" for name, counts in found.baseline.items()]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _beside(found: "AgainstChance") -> str:

@@ -17,7 +17,7 @@ from interp.modules.perturbation.assembly import result_of
 from interp.modules.perturbation.door import check_models, special_ids_of, splits_of
 from interp.modules.perturbation.items import FunctionItem, function_items_hash, functions_of
 from interp.modules.perturbation.measuring import estimate, item_batches
-from interp.modules.perturbation.modes import MODES, scale_of
+from interp.modules.perturbation.modes import MODES, SiteEstimates, scale_of
 from interp.modules.perturbation.result import PerturbationResult
 from interp.modules.perturbation.sets import Run, measure_all, top_neurons
 from interp.modules.perturbation.targets import Target, by_experts, function_rows
@@ -52,8 +52,8 @@ def perturb(
     One score and one partition a site; all sites are disturbed together. Chosen for a function are
     the `n_experts` experts of each site with the highest contrast, or as many single neurons as
     these have (`by="neurons"`). Controls draw random experts, random neurons (as many live and dead
-    ones), and random neurons of equal activation mass, `draws` times. `store` is what the scores
-    were made from: its sequences are refused as test items.
+    ones), and random neurons of equal activation mass, `draws` times; a function's own may be among
+    them. `store` is what the scores were made from: its sequences are refused as test items.
 
     Raises Mismatch for findings of other models (`force` lets them pass) or functions, BadInput for
     a function without items in both splits, Unsupported for a model that is no decoder.
@@ -79,6 +79,7 @@ def perturb(
         item_batches(validation, batch_size=batch_size, special_ids=special),
         keep_rows=mode == "resample",
     )
+    _check_widths(scores, estimates)
     run = Run(
         bridge=bridge,
         items=test,
@@ -127,6 +128,16 @@ def _functions(
             f"{', '.join(f.name for f in scores.functions)}: no function is in both"
         )
     return own, (*own, *(f for f in asked if f not in own))
+
+
+def _check_widths(scores: Sequence[NeuronScores], estimates: dict[str, SiteEstimates]) -> None:
+    for score in scores:
+        width = len(estimates[score.site].mean)
+        if width != score.n_units:
+            raise Mismatch(
+                f"{score.site} holds {width} neurons in this model, and the scores are of "
+                f"{score.n_units} {score.units}: only neurons of the site itself can be disturbed"
+            )
 
 
 def _target(

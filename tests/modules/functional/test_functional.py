@@ -199,6 +199,21 @@ def test_sub_functions_of_a_group_are_tested_together(tmp_path: Path) -> None:
     assert int(found.group_p[0, 0].argmin()) == 3
 
 
+def test_the_untrained_model_is_counted_in_the_same_experts() -> None:
+    noise = np.random.default_rng(5).uniform(0.4, 0.6, (3, 192))
+    same = planted(192, 12, [1, 2, 3], 12)
+    scores = replace(
+        same,
+        baseline={"random weights": noise, "itself": same.score},
+        baseline_models={"random weights": None, "itself": None},
+    )
+    found = functional_experts([scores], [blocks(192, 12)])
+    assert found.baseline["random weights"].tolist() == [[0], [0]]
+    own = [found.functions_with_an_expert(rule).tolist() for rule in ("fdr", "published")]
+    assert found.baseline["itself"].tolist() == own
+    assert "3 of 3 functions have an expert (random weights 0, itself 3)" in str(found)
+
+
 def test_q_is_adjusted_over_layers_too() -> None:
     sites = [f"blocks.{i}.mlp.hook_post" for i in range(2)]
     scores = [replace(planted(192, 12, [1, 2], 7, seed=i), site=s) for i, s in enumerate(sites)]
@@ -211,6 +226,7 @@ def test_q_is_adjusted_over_layers_too() -> None:
 
 def test_what_is_saved_is_loaded_and_shown_with_its_null(tmp_path: Path) -> None:
     scores = scores_with(np.random.default_rng(0).uniform(size=(2, 192)))
+    scores = replace(scores, baseline={"random weights": scores.score})
     hostile = replace(scores.functions[0], name="<script>alert(1)</script>")
     found = functional_experts(
         [replace(scores, functions=(hostile, scores.functions[1]))], [blocks(192, 12)]

@@ -194,6 +194,11 @@ def test_bad_input_is_refused_before_any_work(bridge, model_directory) -> None:
         perturb(bridge, [scores()], [replace(partition(), model_hash="a" * 64)], items())
     with pytest.raises(Unsupported, match="does not predict the next token"):
         perturb(load(model_directory("bert"), device="cpu"), *ask, items())
+    with pytest.raises(Mismatch, match="holds 32 neurons in this model, and the scores are of 48"):
+        stream = "blocks.0.hook_resid_post"
+        perturb(bridge, [scores(stream)], [partition(stream)], items())
+    with pytest.raises(BadInput, match="0 items at once"):
+        perturb(bridge, *ask, items(), batch_size=0)
     mixed = replace(items()[0], has_answer=False)
     with pytest.raises(BadInput, match="with and without an answer"):
         perturb(bridge, *ask, [mixed, *items()[1:]])
