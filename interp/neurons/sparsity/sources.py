@@ -48,6 +48,10 @@ class RowSource(Protocol):
         """Of the tokens."""
         ...
 
+    def count(self) -> int:
+        """How many rows all batches hold; nothing is computed for it."""
+        ...
+
     def batches(self, part: int = 0, parts: int = 1) -> Iterator[Rows]:
         """The batches whose number leaves `part` when divided by `parts`."""
         ...
@@ -80,6 +84,11 @@ class StoreRows:
     def corpus_hash(self) -> str | None:
         """Of the tokens that were captured."""
         return self.store.provenance.corpus_hash
+
+    def count(self) -> int:
+        """Rows of text among the first `max_tokens`."""
+        stop = min(self.store.n_rows, self.max_tokens)
+        return int((~self.store.column("is_special", 0, stop)).sum())
 
     def batches(self, part: int = 0, parts: int = 1) -> Iterator[Rows]:
         """Blocks of some megabytes in turn; BadInput naming the row for NaN or infinity."""
@@ -128,6 +137,11 @@ class ModelRows:
         """Of the tokens as fed."""
         return self.corpus.hash
 
+    def count(self) -> int:
+        """Tokens of text in the sequences that are read; the model does not run."""
+        batches = token_batches(self.corpus, max_tokens=self.max_tokens)
+        return sum(int((batch.attention_mask & ~batch.special).sum()) for batch in batches)
+
     def batches(self, part: int = 0, parts: int = 1) -> Iterator[Rows]:
         """Batches of whole sequences, until they hold `max_tokens` tokens."""
         reader = SiteReader(self.bridge, self.sites)
@@ -158,8 +172,7 @@ def sample_rows(source: RowSource, *, n_rows: int) -> dict[str, Float[Tensor, "r
 
     The same whatever the number of processes. Raises BadInput if there is no row.
     """
-    # Two passes: how many there are is known only when they were read once.
-    total = sum(len(rows.sequence) for rows in source.batches())
+    total = source.count()
     if total == 0:
         raise BadInput("there is no token of text: special tokens and padding do not count")
     step = max(total // n_rows, 1)

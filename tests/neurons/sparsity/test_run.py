@@ -13,6 +13,7 @@ from interp.capture import ActivationStore, record
 from interp.corpus.corpus import Corpus
 from interp.models.load import load
 from interp.neurons.sparsity import ActivityRule, SparsityStats, model_sparsity, store_sparsity
+from interp.neurons.sparsity.sources import ModelRows, StoreRows, sample_rows
 from interp.results.errors import BadInput, CorruptFile, Mismatch
 from tests.capture.conftest import make_corpus
 from tests.models import tiny_model_directory
@@ -59,6 +60,28 @@ def test_rates_are_those_of_the_stores_own_rows(store: ActivationStore) -> None:
         np.testing.assert_allclose(layer.rate, (h > 0).mean(axis=0))
         np.testing.assert_allclose(layer.sd, h.std(axis=0), atol=1e-5)
         assert layer.histogram.sum() == found.n_tokens == text.sum()
+
+
+def test_a_store_is_held_against_one_of_random_weights(store: ActivationStore) -> None:
+    found = store_sparsity(store, untrained=store)
+    np.testing.assert_array_equal(
+        found.baseline("random weights", "active"), found.column("active")[:, 0]
+    )
+    assert np.isnan(found.baseline("random weights", "needed_0.9")).all()
+
+
+def test_sampled_rows_are_evenly_spaced_rows_of_the_source(
+    store: ActivationStore, relu_directory: Path, corpus: Corpus
+) -> None:
+    stored = StoreRows.of(store, [], max_tokens=10_000)
+    live = ModelRows.of(load(relu_directory, device="cpu"), corpus, [], max_tokens=10_000)
+    assert stored.count() == live.count() == sum(len(rows.sequence) for rows in live.batches())
+    site = stored.sites[0]
+    every = np.concatenate([rows.at[site].numpy() for rows in stored.batches()])
+    step = stored.count() // 20
+    for source in (stored, live):
+        found = sample_rows(source, n_rows=20)[site].numpy()
+        np.testing.assert_allclose(found, every[::step][:20], atol=1e-6)
 
 
 def test_a_finding_comes_back_as_it_was_saved(store: ActivationStore, tmp_path: Path) -> None:
