@@ -11,6 +11,8 @@ import pytest
 
 from interp.cli import app
 from interp.modules.functional import FunctionalExperts
+from interp.neurons.scores import NeuronScores
+from interp.neurons.specialization import Specialization
 from tests.modules.functional.test_functional import blocks, planted
 
 Run = Callable[..., tuple[int, str, str]]
@@ -54,6 +56,18 @@ def test_the_table_shows_planted_experts_beside_chance(run: Run, place: Path) ->
     found = FunctionalExperts.load(place / "found")
     assert found.functional().sum() == 4
     assert found.functional()[[0, 0, 1, 1], [0, 1, 0, 1], [1, 4, 2, 2]].all()
+
+
+def test_scores_of_several_sites_in_one_finding_serve_the_sites_with_a_partition(
+    run: Run, place: Path
+) -> None:
+    several = Specialization(sites=tuple(NeuronScores.load(place / f"s{i}") for i in range(2)))
+    several.save(place / "several")
+    both, one = f"{place}/p0,{place}/p1", place / "p1"
+    for partitions, n in ((both, 2), (one, 1)):
+        code, out, _ = run(place / "several", partitions, "--out", place / f"found{n}", "--json")
+        assert code == 0
+        assert len(json.loads(out)["layers"]) == n
 
 
 def test_json_is_one_object_without_nan(run: Run, place: Path) -> None:

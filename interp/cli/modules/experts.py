@@ -1,17 +1,17 @@
 """`interp modules experts`: which experts hold more of a function's best neurons than chance."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from interp.cli.modules.pairs import opened
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 
 
 def experts(
     scores: Annotated[
-        str, typer.Argument(help="Finding of `interp neurons score`; of several sites with commas.")
+        str, typer.Argument(help="Finding of `interp neurons score`; several with commas.")
     ],
     partitions: Annotated[
         str, typer.Argument(help="Finding of `interp modules partition` of each site, with commas.")
@@ -43,13 +43,10 @@ def experts(
     Example: interp modules experts scores partition --out experts
     """
     from interp.modules.functional import functional_experts
-    from interp.modules.partition import Partition
-    from interp.neurons.scores import NeuronScores
 
     check_out(out, replace=overwrite)
     found = functional_experts(
-        [NeuronScores.load(path) for path in scores.split(",")],
-        [Partition.load(Path(path)) for path in partitions.split(",")],
+        *opened(scores, partitions),
         fraction=fraction,
         alpha=alpha,
         fdr=fdr,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from interp.cli.modules.pairs import opened
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 
@@ -12,7 +13,7 @@ from interp.results.atomic import check_out
 def perturb(
     model: Annotated[str, typer.Argument(help="Hub id, directory or bundled name.")],
     scores: Annotated[
-        str, typer.Argument(help="Finding of `interp neurons score`; of several sites with commas.")
+        str, typer.Argument(help="Finding of `interp neurons score`; several with commas.")
     ],
     partitions: Annotated[
         str, typer.Argument(help="Finding of `interp modules partition` of each site, with commas.")
@@ -66,17 +67,14 @@ def perturb(
     """
     from interp.capture.store import ActivationStore
     from interp.models.load import load
-    from interp.modules.partition import Partition
     from interp.modules.perturbation import perturb as run
     from interp.modules.perturbation import read_function_items
-    from interp.neurons.scores import NeuronScores
 
     check_out(out, replace=overwrite)
     bridge = load(model, device=device)
     found = run(
         bridge,
-        [NeuronScores.load(path) for path in scores.split(",")],
-        [Partition.load(Path(path)) for path in partitions.split(",")],
+        *opened(scores, partitions),
         read_function_items(data, bridge.tokenizer),
         mode=mode,
         scale=scale,
