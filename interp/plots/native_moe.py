@@ -6,8 +6,10 @@ import plotly.graph_objects as go
 from interp.modules.native.routing import NativeRouting
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, symmetric_limit
 from interp.plots.layout import laid_out
+from interp.results.escape import visible
 from interp.results.intervals import Interval
 
+_MAX_LABEL = 40
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -57,7 +59,7 @@ def function_figure(found: NativeRouting, site: str) -> go.Figure:
             colorbar_title="log2 lift",
             text=marks,
             texttemplate="%{text}",
-            y=[f"{functions.label} {value}" for value in functions.functions],
+            y=[_label(f"{functions.label} {value}") for value in functions.functions],
             hovertemplate="%{y}, expert %{x}: %{z:.2f}<extra></extra>",
         )
     figure.update_xaxes(title="expert (● more than chance, FDR 0.05)")
@@ -200,7 +202,7 @@ def restriction_rows(found: NativeRouting) -> Rows:
         others = (effect.change[f].sum() - own) / max(n - 1, 1)
         lines.append(
             (
-                str(value),
+                value,
                 str(int(effect.experts[f].sum())),
                 f"{effect.base[f]:.3f}",
                 _interval(own, effect.change_interval[f, f]),
@@ -212,6 +214,12 @@ def restriction_rows(found: NativeRouting) -> Rows:
             )
         )
     return heading, lines
+
+
+def _label(name: str) -> str:
+    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
+    shown = visible(name, limit=_MAX_LABEL)
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _interval(value: float, ends: np.ndarray) -> str:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
+from interp.results.escape import visible
 
 if TYPE_CHECKING:
     from interp.modules.native.routing import NativeRouting
@@ -22,7 +23,7 @@ def native(
     out: Out,
     label: Annotated[
         str | None,
-        typer.Option("--label", help="Number field that names each document's function."),
+        typer.Option("--label", help="Field that names a document's or token's function."),
     ] = None,
     capacity_factor: Annotated[
         float | None,
@@ -108,7 +109,7 @@ def native(
         return
     for table in _tables(found):
         _show(*table)
-    print(*found.notes(), f"written to {out}", sep="\n")
+    say("\n".join([*found.notes(), f"written to {out}"]))
 
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
@@ -141,7 +142,7 @@ def _show(title: str, heading: tuple[str, ...], lines: list[tuple[str, ...]]) ->
     for index, name in enumerate(heading):
         grid.add_column(Text(name), justify="right" if index else "left", no_wrap=not index)
     for line in lines:
-        grid.add_row(*(Text(cell) for cell in line))
+        grid.add_row(*(Text(visible(cell)) for cell in line))
     Console().print(grid)
 
 
@@ -151,5 +152,5 @@ def _plain(heading: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
     for row in rows:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        print("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
     print()

@@ -27,8 +27,10 @@ class FunctionRouting:
 
     label: str
     """The label column."""
-    functions: tuple[int, ...]
-    """Its values."""
+    functions: tuple[str, ...]
+    """Its values, as words where the text has words."""
+    codes: tuple[int, ...]
+    """The integers that stand for them in the corpus."""
     unit: Unit
     """What is permuted: documents where each has one value of the label, else tokens."""
     n_tokens: Int64[np.ndarray, " functions"]
@@ -107,10 +109,16 @@ class _Labelled(NamedTuple):
 
 
 def function_routing(
-    table: RoutingTable, *, label: str, rng: np.random.Generator, permutations: int
+    table: RoutingTable,
+    *,
+    label: str,
+    names: tuple[str, ...] | None = None,
+    rng: np.random.Generator,
+    permutations: int,
 ) -> FunctionRouting:
     """Counts, effect sizes and both nulls of every layer. BadInput unless there are two functions.
 
+    `names` are the words of the label's integers, from 0 on; without, the integers are the names.
     With token labels the null of the mutual information draws tables with both margins fixed; a
     token with k > 1 choices is then k independent ones, which makes the null wider than it is.
     """
@@ -136,7 +144,8 @@ def function_routing(
     information = mutual_information(counts)
     return FunctionRouting(
         label=label,
-        functions=tuple(int(f) for f in functions),
+        functions=tuple(str(f) if names is None else names[f] for f in functions),
+        codes=tuple(int(f) for f in functions),
         unit=unit,
         n_tokens=n_tokens,
         n_units=n_tokens if unit == "tokens" else np.bincount(kept.code, minlength=n_functions),

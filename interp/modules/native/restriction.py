@@ -22,7 +22,6 @@ from interp.modules.native.experts import block_output
 from interp.modules.native.functions import FunctionRouting
 from interp.modules.native.reading import forward
 from interp.modules.native.restriction_effect import Mode, RestrictionEffect
-from interp.modules.native.table import UNLABELLED
 from interp.results.bootstrap import ratio_bootstrap
 from interp.results.errors import BadInput
 
@@ -117,7 +116,7 @@ def restriction_effect(
     n_tokens = np.zeros(n, np.int64)
     tested = np.asarray(experts.any(axis=(1, 2)))
     place = np.cumsum(tested) - 1
-    for g, function in enumerate(found.functions):
+    for g, function in enumerate(found.codes):
         rows = table.function == function
         loss, count = table.loss[rows], table.n_tokens[rows]
         n_tokens[g], base[g] = count.sum(), loss[:, 0].sum() / count.sum()
@@ -169,7 +168,7 @@ def _batch_losses(
         with intervened(bridge, edit):
             logits = forward(bridge, batch, return_type="logits")
         losses.append(_token_losses(bridge, logits, batch))
-    predicted = batch.attention_mask & ~batch.special & (batch.labels[label] != UNLABELLED)
+    predicted = batch.attention_mask & ~batch.special & (batch.labels[label] >= 0)
     if not _is_encoder_decoder(bridge):
         predicted = predicted[:, 1:]
     start = batch.tokens.shape[1] - predicted.shape[1]

@@ -18,7 +18,7 @@ class RestrictionEffect:
 
     mode: Mode
     """forbid: the function's experts are closed; only: all others are."""
-    functions: tuple[int, ...]
+    functions: tuple[str, ...]
     tested: Bool[np.ndarray, " functions"]
     """Whether the function had an expert to close in some layer; rows of others are NaN."""
     experts: Bool[np.ndarray, "functions layers experts"]

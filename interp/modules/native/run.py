@@ -63,9 +63,9 @@ def read_native(
     """Load, entropy, overlap, functions and capacity of every mixture-of-experts layer of `model`.
 
     `data` is what `open_corpus` takes, or a Corpus. Statistics are over text tokens, capacity over
-    all tokens that are not padding, as the router meets them. `label` names a number column of
-    functions; negative values are no function. Without `capacity_factor` a model with a capacity
-    of its own (Switch) is held to that, counted as its own code does, and others to none.
+    all tokens that are not padding, as the router meets them. `label` names a column of functions,
+    words or numbers; negative numbers are no function. Without `capacity_factor` a model with a
+    capacity of its own (Switch) is held to that, counted as its own code does, and others to none.
     `restrict` measures what functions lose when their experts are closed, with `draws` random sets
     beside each. Under `torchrun` the ranks share the batches, and all return the same.
 
@@ -96,7 +96,13 @@ def read_native(
     functions = None
     if label is not None:
         rng = _rng(seed, 1)
-        functions = function_routing(table, label=label, rng=rng, permutations=permutations)
+        functions = function_routing(
+            table,
+            label=label,
+            names=corpus.label_values.get(label),
+            rng=rng,
+            permutations=permutations,
+        )
     return NativeRouting(
         style=blocks[0].style,
         sites=tuple(block.site for block in blocks),

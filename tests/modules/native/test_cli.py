@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from interp.cli.app import app
 from interp.modules.native.routing import NativeRouting
+from interp.plots import native_moe
 from interp.results.errors import BadInput, Unsupported
 
 
@@ -14,7 +15,10 @@ def text(tmp_path: Path) -> Path:
     """Documents of two topics, each with words of its own."""
     path = tmp_path / "topics.jsonl"
     lines = [
-        {"text": " ".join(f"w{4 + 20 * (i % 2) + (i + j) % 7}" for j in range(12)), "topic": i % 2}
+        {
+            "text": " ".join(f"w{4 + 20 * (i % 2) + (i + j) % 7}" for j in range(12)),
+            "topic": "<b>law</b>" if i % 2 else "art",
+        }
         for i in range(20)
     ]
     path.write_text("\n".join(map(json.dumps, lines)))
@@ -38,8 +42,17 @@ def test_the_command_prints_a_table_a_kind_and_writes_a_finding(
     for title in ("router load", "pairs", "functions", "capacity", "blocks.2.mlp"):
         assert title in said.output
     assert "factor 0.5" in said.output
+    assert (
+        "topic art" in said.output or "topic <b>law</b>" in said.output or "0 of 2" in said.output
+    )
     found = NativeRouting.load(out)
     assert found.provenance.seed == 0
+    assert found.functions is not None
+    assert set(found.functions.functions) == {"art", "<b>law</b>"}
+    drawn = native_moe.function_figure(found, "blocks.0.mlp").to_json()
+    assert drawn is not None
+    assert "&lt;b&gt;" in drawn.encode().decode("unicode_escape")
+    assert "<b>" not in drawn.encode().decode("unicode_escape")
     assert found.provenance.model_hash
     again = run(*(str(model_directory("olmoe")), "--data", str(text), "--out", str(out)))
     assert isinstance(again.exception, BadInput)

@@ -27,7 +27,8 @@ def functional(above: np.ndarray, lift: np.ndarray) -> FunctionRouting:
     shape = above.shape
     return FunctionRouting(
         label="function",
-        functions=tuple(range(shape[1])),
+        functions=tuple(map(str, range(shape[1]))),
+        codes=tuple(range(shape[1])),
         unit="documents",
         n_tokens=np.full(shape[1], 9),
         n_units=np.full(shape[1], 3),

@@ -1,7 +1,6 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from interp.capture.run import record
