@@ -57,7 +57,7 @@ def moefied(
         value = h if reads == "neurons" else seen.pop()
         scores = scorer(value.flatten(0, -2).float())
         on = chosen(scores, k)[:, labels.to(scores.device)].view(h.shape)
-        return torch.where(on, h, torch.zeros((), dtype=h.dtype) if fill is None else fill.to(h))
+        return torch.where(on, h, h.new_zeros(()) if fill is None else fill.to(h))
 
     edits = [Intervention(site=partition.site, replace=keep_chosen)]
     if reads == "neurons":

@@ -18,7 +18,7 @@ def activation_mass(
 ) -> Float[Tensor, "rows experts"]:
     """s_e = Σ_{n in e} max(h_n, 0), the score of 2110.01786."""
     sums = h.new_zeros((len(h), layer.n_experts))
-    return sums.index_add_(1, layer.labels, h.clamp(min=0))
+    return sums.index_add_(1, layer.labels.to(h.device), h.clamp(min=0))
 
 
 def output_norm(h: Float[Tensor, "rows neurons"], layer: Layer) -> Float[Tensor, "rows experts"]:
@@ -26,7 +26,8 @@ def output_norm(h: Float[Tensor, "rows neurons"], layer: Layer) -> Float[Tensor,
     written = []
     for expert in range(layer.n_experts):
         members = (layer.labels == expert).nonzero()[:, 0]
-        written.append((h[:, members] @ layer.W_out[members].to(h)).norm(dim=1))
+        rows = layer.W_out[members].to(h)
+        written.append((h[:, members.to(h.device)] @ rows).norm(dim=1))
     return torch.stack(written, dim=1)
 
 
