@@ -24,6 +24,8 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from statistics import mean
 
+import numpy as np
+
 from benchmarks.harness import Benchmark
 from benchmarks.modules_figures import Figures, figures_of
 from benchmarks.modules_models import SIBLINGS, Sibling, Trained, siblings_of
@@ -38,10 +40,13 @@ from benchmarks.modules_runs import (
     RULE,
 )
 from benchmarks.modules_stability import LEVELS, STEPS, Stable, stability_of
+from interp.results.intervals import mean_t
 from probes.functions.train import RECIPE
 
 SEEDS = (0, 1, 2, 3, 4)
 SIDE_BY_SIDE = 2
+EARLY = (200, 400)
+"""Steps over which experts are published to be ahead of neurons."""
 Table = dict[tuple[int, Sibling], Figures]
 
 
@@ -138,6 +143,15 @@ def _of_sibling(stable: dict[tuple[int, Sibling], Stable], sibling: Sibling) -> 
     for row, step in enumerate(STEPS[:-1]):
         cells = [mean(s[level][layer][row] for s in found) for layer in (0, 1) for level in LEVELS]
         lines.append(f"  step {step:<5}" + "".join(f"{cell:>11.3f}" for cell in cells))
+    early = [row for row, step in enumerate(STEPS[:-1]) if EARLY[0] <= step <= EARLY[1]]
+    for layer in (0, 1):
+        above = [
+            mean(s["expert"][layer][row] - s["neuron"][layer][row] for row in early) for s in found
+        ]
+        lines.append(
+            f"  layer {layer}, steps {EARLY[0]} to {EARLY[1]}: expert minus neuron "
+            f"{mean_t(np.array(above))} over seeds, each {', '.join(f'{a:.2f}' for a in above)}"
+        )
     return lines
 
 
