@@ -87,9 +87,8 @@ def score(
     from interp.neurons.score import score_neurons
     from interp.neurons.specialization import Specialization
 
-    first = current_ranks().rank == 0
-    if first:
-        check_out(out, replace=overwrite)
+    ranks = current_ranks()
+    ranks.first_only(lambda: check_out(out, replace=overwrite))
     opened = ActivationStore.open(store)
     baselines = {_called(path, other): other for path, other in _stores(baseline)}
     names = _matching(opened, sites)
@@ -120,7 +119,7 @@ def score(
             for name in names
         )
     )
-    if not first:
+    if ranks.rank > 0:
         return
     if len(found.sites) == 1:
         found.sites[0].save(out, overwrite=overwrite)
