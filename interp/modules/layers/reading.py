@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -87,7 +88,7 @@ def _keeping(held: dict[int, Tensor], site: int):
 def _losses(
     logits: Float[Tensor, "batch pos vocab"], tokens: Tensor, text: Bool[Tensor, "batch pos"]
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-    predicted = logits[:, :-1].double().log_softmax(dim=-1)
-    each = -predicted.gather(2, tokens[:, 1:, None])[..., 0]
+    predicted, targets = logits[:, :-1].float(), tokens[:, 1:]
+    each = cross_entropy(predicted.flatten(0, 1), targets.flatten(), reduction="none")
     counted = text[:, 1:].double()
-    return (each * counted).sum(dim=1), counted.sum(dim=1)
+    return (each.view(targets.shape).double() * counted).sum(dim=1), counted.sum(dim=1)
