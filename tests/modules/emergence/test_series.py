@@ -66,6 +66,10 @@ def test_two_checkpoints_of_one_model_are_stable_in_everything_but_their_starts(
         assert (found.level(level).value[:, moved] < 0.9).all()
     np.testing.assert_allclose(found.coactivation_change[:, same], 0.0, atol=1e-9)
     assert (found.coactivation_change[:, moved] > 0.2).all()
+    # Other tokens, the same model: what the text alone changes, which is the floor.
+    floor = found.coactivation_floor[:, same]
+    np.testing.assert_allclose(found.coactivation_across[:, same], floor)
+    assert (floor > 0.01).all()
     # The same weights, but no shared draws: as far apart as two starts of one checkpoint.
     assert (np.abs(found.partition_ari[:, same] - found.ceiling_ari[:, 1]) < 0.25).all()
     np.testing.assert_array_equal(found.active[:, 1], found.active[:, 2])
