@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float64, Int, Int32, Int64
 from scipy.sparse import csr_matrix
 
 from interp.modules.partition import SeedAgreement, canonical, expert_size
+from interp.modules.partitioning.seeding import plus_plus
 from interp.results.errors import BadInput
 
 _RESOLUTION = 1000.0
@@ -161,6 +162,7 @@ def _one_start(
         size_min=max(size - n_dead, 1),
         size_max=size,
         n_init=1,
+        init=plus_plus,
         max_iter=_MAX_ROUNDS,
         random_state=seed,
     )
