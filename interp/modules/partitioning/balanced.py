@@ -162,7 +162,7 @@ def _one_start(
         size_min=max(size - n_dead, 1),
         size_max=size,
         n_init=1,
-        init=plus_plus,
+        init=plus_plus,  # pyright: ignore[reportArgumentType]
         max_iter=_MAX_ROUNDS,
         random_state=seed,
     )

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from k_means_constrained import KMeansConstrained
@@ -12,7 +14,8 @@ def test_a_start_is_the_one_that_the_library_makes_by_itself(share, seed):
     rows, _ = planted_rows(96, 8, 32, share, seed=3)
     sizes = {"n_clusters": 8, "size_min": 12, "size_max": 12, "n_init": 1, "random_state": seed}
     theirs = KMeansConstrained(**sizes).fit(rows.numpy() * 1000)
-    ours = KMeansConstrained(**sizes, init=plus_plus).fit(rows.numpy() * 1000)
+    init: Any = plus_plus
+    ours = KMeansConstrained(**sizes, init=init).fit(rows.numpy() * 1000)
     np.testing.assert_array_equal(ours.labels_, theirs.labels_)
     assert ours.n_iter_ == theirs.n_iter_
 
