@@ -46,9 +46,9 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_the_table_shows_planted_experts_beside_chance(run: Run, place: Path) -> None:
-    code, out, _ = run(
-        *(f"{place}/s0,{place}/s1", f"{place}/p1,{place}/p0"), "--out", place / "found"
-    )
+    several = Specialization(sites=tuple(NeuronScores.load(place / f"s{i}") for i in range(2)))
+    several.save(place / "several")
+    code, out, _ = run(place / "several", place / "p1", place / "p0", "--out", place / "found")
     assert code == 0
     assert "blocks.1.mlp.hook_post" in out
     assert "2 of 2 functions have an expert" in out
@@ -63,9 +63,9 @@ def test_scores_of_several_sites_in_one_finding_serve_the_sites_with_a_partition
 ) -> None:
     several = Specialization(sites=tuple(NeuronScores.load(place / f"s{i}") for i in range(2)))
     several.save(place / "several")
-    both, one = f"{place}/p0,{place}/p1", place / "p1"
-    for partitions, n in ((both, 2), (one, 1)):
-        code, out, _ = run(place / "several", partitions, "--out", place / f"found{n}", "--json")
+    both = [place / "p0", place / "p1"]
+    for partitions, n in ((both, 2), (both[1:], 1)):
+        code, out, _ = run(place / "several", *partitions, "--out", place / f"found{n}", "--json")
         assert code == 0
         assert len(json.loads(out)["layers"]) == n
 

@@ -22,7 +22,7 @@ def ids(tmp_path: Path) -> Path:
 
 def asked(model: Path, ids: Path, out: Path, *more: str) -> list[str]:
     sizes = ["--sequences", "16", "--evaluated", "8", "--minibatch", "8", "--draws", "3"]
-    start = ["modules", "layers", str(model), "--data", str(ids), "--out", str(out)]
+    start = ["modules", "layers", str(model), "--text", str(ids), "--out", str(out)]
     return [*start, "--length", "12", "--device", "cpu", *sizes, *more]
 
 

@@ -90,7 +90,7 @@ def test_routing_prints_every_router_beside_random_experts(run, place, model_dir
     run("partition", model, "--site", SITE, "--by", "random", "--n-experts", 6,
         "--out", tmp_path / "p")  # fmt: skip
     code, out, err = run(
-        *("routing", model, tmp_path / "p", "--data", place / "items.jsonl", "--k", 2),
+        *("routing", model, tmp_path / "p", "--items", place / "items.jsonl", "--k", 2),
         *("--router", "oracle", "--router", "chance", "--random", 2, "--out", tmp_path / "r"),
     )
     assert code == 0, err

@@ -50,7 +50,7 @@ def test_the_table_shows_whether_modules_do_what_they_are_named_for(
     run: Run, place: Path, tmp_path: Path
 ) -> None:
     data, out = place / "items.jsonl", tmp_path / "found"
-    code, said, _ = run(*given(place), "--data", data, "--out", out, "--draws", 2)
+    code, said, _ = run(*given(place), "--items", data, "--out", out, "--draws", 2)
     assert code == 0
     assert "f0's" in said
     assert "random neurons of equal mass" in said
@@ -60,7 +60,7 @@ def test_the_table_shows_whether_modules_do_what_they_are_named_for(
 
 
 def test_json_is_one_object_with_every_table(run: Run, place: Path, tmp_path: Path) -> None:
-    words = ("--data", place / "items.jsonl", "--out", tmp_path / "found", "--draws", 1, "--json")
+    words = ("--items", place / "items.jsonl", "--out", tmp_path / "found", "--draws", 1, "--json")
     code, said, _ = run(*given(place), *words, "--mode", "zero", "--by", "neurons")
     content = json.loads(said)
     assert code == 0
@@ -71,10 +71,10 @@ def test_json_is_one_object_with_every_table(run: Run, place: Path, tmp_path: Pa
 
 def test_bad_input_is_one_line_and_writes_nothing(run: Run, place: Path, tmp_path: Path) -> None:
     out = tmp_path / "found"
-    code, _, err = run(*given(place), "--data", place / "none.jsonl", "--out", out)
+    code, _, err = run(*given(place), "--items", place / "none.jsonl", "--out", out)
     assert (code, out.exists()) == (2, False)
     assert "expected jsonl with function" in err
     data = place / "items.jsonl"
-    code, _, err = run(*given(place), "--data", data, "--out", out, "--mode", "melt")
+    code, _, err = run(*given(place), "--items", data, "--out", out, "--mode", "melt")
     assert (code, out.exists()) == (2, False)
     assert "mode 'melt': expected one of mean, zero" in err

@@ -4,7 +4,15 @@ from importlib import import_module
 
 import typer
 
-VERBS: tuple[str, ...] = ("partition", "routing", "experts", "perturb", "native", "emergence", "layers")
+VERBS: tuple[str, ...] = (
+    "partition",
+    "routing",
+    "experts",
+    "perturb",
+    "native",
+    "emergence",
+    "layers",
+)
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

@@ -19,13 +19,13 @@ def emergence(
     series: Annotated[
         str, typer.Argument(help="Checkpoints: a bundled series, a directory of step-N, a hub id.")
     ],
-    data: Annotated[
-        str, typer.Option("--data", help="Labelled text, the same for every checkpoint.")
+    text: Annotated[
+        str, typer.Option("--text", help="Labelled text, the same for every checkpoint.")
     ],
     labels: Annotated[
         list[str], typer.Option("--label", help="Field with a label; may be repeated.")
     ],
-    experts: Annotated[int, typer.Option("--experts", help="Equal experts of a layer.")],
+    n_experts: Annotated[int, typer.Option("--n-experts", help="Equal experts of a layer.")],
     out: Out,
     steps: Annotated[
         str | None, typer.Option("--steps", help="Only these steps, with commas; all there are.")
@@ -65,8 +65,8 @@ def emergence(
     A checkpoint that is done is kept: the same command goes on with the rest. The figure with all
     curves is emergence.html in --out.
 
-    Example: interp modules emergence functions/planted --data lines.jsonl --label function
-    --experts 12 --out emergence
+    Example: interp modules emergence functions/planted --text lines.jsonl --label function
+    --n-experts 12 --out emergence
     """
     from interp.modules.emergence import follow_series
     from interp.neurons.sparsity import ActivityRule
@@ -77,10 +77,10 @@ def emergence(
         raise BadInput(f"--tolerance {tolerance}: expected a number between 0 and 1")
     found = follow_series(
         series,
-        data,
+        text,
         out,
         labels=labels,
-        n_experts=experts,
+        n_experts=n_experts,
         steps=None if steps is None else _numbers(steps),
         sites=sites or [],
         reference=reference,
@@ -94,7 +94,7 @@ def emergence(
         device=device,
         seed=seed,
         overwrite=overwrite,
-        command=f"interp modules emergence {series} --data {data} --out {out}",
+        command=f"interp modules emergence {series} --text {text} --out {out}",
     )
     _write_figure(found, out)
     if json:

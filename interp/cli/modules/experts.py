@@ -1,5 +1,6 @@
 """`interp modules experts`: which experts hold more of a function's best neurons than chance."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +11,9 @@ from interp.results.atomic import check_out
 
 
 def experts(
-    scores: Annotated[
-        str, typer.Argument(help="Finding of `interp neurons score`; several with commas.")
-    ],
+    scores: Annotated[Path, typer.Argument(help="Finding of `interp neurons score`.")],
     partitions: Annotated[
-        str, typer.Argument(help="Finding of `interp modules partition` of each site, with commas.")
+        list[Path], typer.Argument(help="Finding of `interp modules partition`, one a layer.")
     ],
     out: Out,
     fraction: Annotated[
@@ -52,7 +51,7 @@ def experts(
         fdr=fdr,
         draws=draws,
         seed=seed,
-        command=f"interp modules experts {scores} {partitions} --out {out}",
+        command=f"interp modules experts {scores} {' '.join(map(str, partitions))} --out {out}",
     )
     found.save(out, overwrite=overwrite)
     if json:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def layers(
     model: Annotated[str, typer.Argument(help="A decoder: hub id or directory, NAME@STEP.")],
-    data: Annotated[
-        str, typer.Option("--data", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset.")
+    text: Annotated[
+        str, typer.Option("--text", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset.")
     ],
     out: Out,
     store: Annotated[
@@ -73,7 +73,7 @@ def layers(
 ) -> None:
     """Compare layers, cluster neighbours, skip each, and let the centres run for all.
 
-    Example: interp modules layers polyglot --data text.jsonl --clusters 3 --out layers
+    Example: interp modules layers polyglot --text text.jsonl --clusters 3 --out layers
     """
     from interp.capture.distributed import current_ranks
     from interp.modules.layers.run import analyse_layers
@@ -85,7 +85,7 @@ def layers(
             check_out(place, replace=overwrite)
     found = analyse_layers(
         model,
-        data,
+        text,
         store=store,
         n_clusters=clusters,
         remove=remove,
@@ -104,7 +104,7 @@ def layers(
         batch_size=batch_size,
         seed=seed,
         device=device,
-        command=f"interp modules layers {model} --data {data} --out {out}",
+        command=f"interp modules layers {model} --text {text} --out {out}",
     )
     if not first:
         return

@@ -17,8 +17,8 @@ def native(
     model: Annotated[
         str, typer.Argument(help="A mixture of experts: hub id or directory, NAME@STEP.")
     ],
-    data: Annotated[
-        str, typer.Option("--data", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset.")
+    text: Annotated[
+        str, typer.Option("--text", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset.")
     ],
     out: Out,
     label: Annotated[
@@ -72,7 +72,7 @@ def native(
 ) -> None:
     """Read a mixture of experts: router load, entropy, overlap, functional experts, capacity.
 
-    Example: interp modules native mixture --data topics.jsonl --label topic --capacity-factor 1.25
+    Example: interp modules native mixture --text topics.jsonl --label topic --capacity-factor 1.25
     --devices 4 --out routing
     """
     from interp.capture.distributed import current_ranks
@@ -82,7 +82,7 @@ def native(
     ranks.first_only(lambda: check_out(out, replace=overwrite))
     found = read_native(
         model,
-        data,
+        text,
         label=label,
         length=length,
         packing=packing,
@@ -99,7 +99,7 @@ def native(
         permutations=permutations,
         seed=seed,
         device=device,
-        command=f"interp modules native {model} --data {data} --out {out}",
+        command=f"interp modules native {model} --text {text} --out {out}",
     )
     if ranks.rank:
         return

@@ -12,16 +12,14 @@ from interp.results.atomic import check_out
 
 def perturb(
     model: Annotated[str, typer.Argument(help="Hub id, directory or bundled name.")],
-    scores: Annotated[
-        str, typer.Argument(help="Finding of `interp neurons score`; several with commas.")
-    ],
+    scores: Annotated[Path, typer.Argument(help="Finding of `interp neurons score`.")],
     partitions: Annotated[
-        str, typer.Argument(help="Finding of `interp modules partition` of each site, with commas.")
+        list[Path], typer.Argument(help="Finding of `interp modules partition`, one a layer.")
     ],
-    data: Annotated[
+    items: Annotated[
         Path,
         typer.Option(
-            "--data",
+            "--items",
             help="jsonl with function, and tokens or text, and answer_start or answer; split is "
             "validation or test.",
         ),
@@ -63,7 +61,7 @@ def perturb(
 ) -> None:
     """Disturb the neurons of each function, and show what every function loses, beside chance.
 
-    Example: interp modules perturb gpt2 scores partition --data items.jsonl --out perturbed
+    Example: interp modules perturb gpt2 scores partition --items items.jsonl --out perturbed
     """
     from interp.capture.store import ActivationStore
     from interp.models.load import load
@@ -75,7 +73,7 @@ def perturb(
     found = run(
         bridge,
         *opened(scores, partitions),
-        read_function_items(data, bridge.tokenizer),
+        read_function_items(items, bridge.tokenizer),
         mode=mode,
         scale=scale,
         by=cast(Literal["experts", "neurons"], by),
@@ -85,8 +83,8 @@ def perturb(
         seed=seed,
         store=None if store is None else ActivationStore.open(store),
         force=force,
-        command=f"interp modules perturb {model} {scores} {partitions} --data {data} "
-        f"--mode {mode} --out {out}",
+        command=f"interp modules perturb {model} {scores} {' '.join(map(str, partitions))} "
+        f"--items {items} --mode {mode} --out {out}",
     )
     found.save(out, overwrite=overwrite)
     if json:

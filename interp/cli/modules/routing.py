@@ -24,9 +24,9 @@ def routing(
         list[Path], typer.Argument(help="What `interp modules partition` wrote, one a layer.")
     ],
     out: Out,
-    data: Annotated[
+    items: Annotated[
         Path | None,
-        typer.Option("--data", help="jsonl of items with answers, as `interp modules perturb`."),
+        typer.Option("--items", help="jsonl of items with answers, as `interp modules perturb`."),
     ] = None,
     text: Annotated[
         str | None,
@@ -73,7 +73,7 @@ def routing(
     experts' contribution that they capture at every k, and the change of loss and accuracy when
     all given layers compute with the chosen experts alone.
 
-    Example: interp modules routing functions/planted experts --data items.jsonl --out routing
+    Example: interp modules routing functions/planted experts --items items.jsonl --out routing
     """
     from interp.models.load import load
     from interp.modules.partition import Partition
@@ -81,13 +81,13 @@ def routing(
     from interp.modules.routing.settings import ROUTERS, RoutingSettings
 
     check_out(out, replace=overwrite)
-    _check(data, text, packing, {"--measure": measure, "--fill": fill})
+    _check(items, text, packing, {"--measure": measure, "--fill": fill})
     loaded = [Partition.load(path) for path in partitions]
     bridge = load(model, device=device)
     found = measure_routing(
         bridge,
         loaded,
-        _items(bridge, model, data, text, (length, packing, max_tokens)),
+        _items(bridge, model, items, text, (length, packing, max_tokens)),
         settings=RoutingSettings(
             routers=tuple(router or ROUTERS),
             effect_ks=tuple(k or ()),
@@ -107,9 +107,9 @@ def routing(
         say(f"written to {out}")
 
 
-def _check(data: Path | None, text: str | None, packing: str, given: dict[str, str]) -> None:
-    if (data is None) == (text is None):
-        raise BadInput("--data or --text: routers need one of them, to learn and to be measured on")
+def _check(items: Path | None, text: str | None, packing: str, given: dict[str, str]) -> None:
+    if (items is None) == (text is None):
+        raise BadInput("--items or --text: routers need one, to learn and to be measured on")
     if packing not in ("pack", "document"):
         raise BadInput(f"--packing {packing}: pack or document")
     for option, value in given.items():
@@ -118,14 +118,14 @@ def _check(data: Path | None, text: str | None, packing: str, given: dict[str, s
 
 
 def _items(
-    bridge: Any, model: str, data: Path | None, text: str | None, how: tuple[int, str, int]
+    bridge: Any, model: str, items: Path | None, text: str | None, how: tuple[int, str, int]
 ) -> Any:
     from interp.corpus.sources import open_corpus
     from interp.modules.perturbation.items import read_function_items
     from interp.modules.routing.reading import text_items
 
-    if data is not None:
-        return read_function_items(data, bridge.tokenizer)
+    if items is not None:
+        return read_function_items(items, bridge.tokenizer)
     length, packing, max_tokens = how
     corpus = open_corpus(text, model, length=length, packing=packing)  # pyright: ignore[reportArgumentType]
     return text_items(corpus, max_tokens=max_tokens)

@@ -176,7 +176,7 @@ def test_two_ranks_give_the_numbers_of_one_process(model_directory, tmp_path):
     for n in (1, 2):
         out = tmp_path / str(n)
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
-        command = ["-m", "interp.cli.app", "modules", "layers", str(model), "--data", str(ids)]
+        command = ["-m", "interp.cli.app", "modules", "layers", str(model), "--text", str(ids)]
         rest = ["--out", str(out), "--length", "12", "--device", "cpu", "--to", str(model)]
         subprocess.run(
             [sys.executable, *launch, *command, *rest, "--points", "3", *sizes],

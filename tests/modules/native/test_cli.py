@@ -34,7 +34,7 @@ def test_the_command_prints_a_table_a_kind_and_writes_a_finding(
 ):
     out = tmp_path / "routing"
     said = run(
-        *(str(model_directory("olmoe")), "--data", str(text), "--label", "topic"),
+        *(str(model_directory("olmoe")), "--text", str(text), "--label", "topic"),
         *("--capacity-factor", "0.5", "--devices", "2", "--length", "16"),
         *("--permutations", "99", "--out", str(out)),
     )
@@ -51,14 +51,14 @@ def test_the_command_prints_a_table_a_kind_and_writes_a_finding(
     assert "&lt;b&gt;" in drawn.encode().decode("unicode_escape")
     assert "<b>" not in drawn.encode().decode("unicode_escape")
     assert found.provenance.model_hash
-    again = run(*(str(model_directory("olmoe")), "--data", str(text), "--out", str(out)))
+    again = run(*(str(model_directory("olmoe")), "--text", str(text), "--out", str(out)))
     assert isinstance(again.exception, BadInput)
 
 
 def test_json_holds_the_same_numbers(model_directory, text: Path, tmp_path: Path):
     out = tmp_path / "routing"
     said = run(
-        *(str(model_directory("switch")), "--data", str(text), "--label", "topic"),
+        *(str(model_directory("switch")), "--text", str(text), "--label", "topic"),
         *("--length", "16", "--permutations", "9", "--json", "--out", str(out)),
     )
     assert said.exit_code == 0, said.output
@@ -74,7 +74,7 @@ def test_a_dense_model_is_refused_before_any_text_is_read(
     model_directory, text: Path, tmp_path: Path
 ):
     said = run(
-        *(str(model_directory("gpt2")), "--data", str(text), "--out", str(tmp_path / "routing"))
+        *(str(model_directory("gpt2")), "--text", str(text), "--out", str(tmp_path / "routing"))
     )
     assert isinstance(said.exception, Unsupported)
     assert not (tmp_path / "routing").exists()
