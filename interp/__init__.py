@@ -1,8 +1,9 @@
 """interp: look inside language models, from activations to abilities.
 
 Capture streams a model's activations into a store that survives being killed; sparse dictionaries
-learn features from it; abilities are located in the weights, extracted as a file and added to
-another model. Every number comes with its interval, its null and what made it.
+learn features from it; neurons are scored for what they detect, grouped, and taken away to see what
+is lost; abilities are located in the weights, extracted as a file and added to another model. Every
+number comes with its interval, its null and what made it.
 
     import interp
     model = interp.load("polyglot")
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from interp.dictionaries.views.run import view_features as view_features
     from interp.evaluation.evaluate import evaluate as evaluate
     from interp.models.load import load as load
+    from interp.modules.functional.find import functional_experts as functional_experts
+    from interp.modules.partitioning.run import partition as partition
+    from interp.modules.perturbation.perturbing import perturb as perturb
+    from interp.neurons.score import score_neurons as score_neurons
+    from interp.neurons.sparsity.run import measure_sparsity as measure_sparsity
     from interp.results.study import Study as Study
 
 _HOMES = {
@@ -48,9 +54,14 @@ _HOMES = {
     "locate": "interp.abilities.locating.locate",
     "maet": "interp.abilities.maet",
     "merge_models": "interp.abilities.merge.models",
+    "functional_experts": "interp.modules.functional.find",
+    "measure_sparsity": "interp.neurons.sparsity.run",
     "open_corpus": "interp.corpus.sources",
     "open_dictionary": "interp.dictionaries.files",
+    "partition": "interp.modules.partitioning.run",
+    "perturb": "interp.modules.perturbation.perturbing",
     "record": "interp.capture.run",
+    "score_neurons": "interp.neurons.score",
     "side_effects": "interp.abilities.effects.side_effect_measurement",
     "train_ability": "interp.abilities.training.masked_training",
     "train_dictionary": "interp.dictionaries.training.train",
