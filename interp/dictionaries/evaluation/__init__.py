@@ -16,7 +16,6 @@ from interp.dictionaries.evaluation.measures import MEASURES, MeasureKind
 
 if TYPE_CHECKING:
     from interp.dictionaries.evaluation.run import evaluate_dictionary
-    from interp.models.randomised import randomised_model
 
 __all__ = [
     "MEASURES",
@@ -24,13 +23,9 @@ __all__ = [
     "MeasureKind",
     "SharedFeatures",
     "evaluate_dictionary",
-    "randomised_model",
 ]
 
-_LATER = {
-    "evaluate_dictionary": "interp.dictionaries.evaluation.run",
-    "randomised_model": "interp.models.randomised",
-}
+_LATER = {"evaluate_dictionary": "interp.dictionaries.evaluation.run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,11 @@ from interp.capture.forward import SiteReader
 from interp.corpus.corpus import Corpus
 from interp.dictionaries.evaluation.contestants import Contestant
 from interp.dictionaries.evaluation.moments import RowMean
-from interp.dictionaries.evaluation.randomised import randomised_model
 from interp.dictionaries.evaluation.reconstruction import row_statistics
 from interp.dictionaries.evaluation.rows import RowBatch
 from interp.dictionaries.evaluation.splicing import Sites
 from interp.models.load import load
+from interp.models.randomised import randomised_model
 from interp.results.sequence_sums import SequenceSums
 
 _SEQUENCES = 8

@@ -43,7 +43,7 @@ def test_the_figures_of_the_page_are_those_of_the_card():
     assert f"{variants[0]['n_parameters']:,}" in PAGE.replace("\n", " ")
     active = [", ".join(shown(share) for share in v["activation_ratio"]) for v in variants]
     assert f"| share of neurons active, layers 0 and 1 | {active[0]} | {active[1]} |" in PAGE
-    mass = [np.mean([m[1] for m in v["own_block_mass"].values()]) for v in variants]
+    mass = [float(np.mean([m[1] for m in v["own_block_mass"].values()])) for v in variants]
     assert f"mean of functions; chance .167 | {shown(mass[0])} | {shown(mass[1])} |" in PAGE
     worst = [
         min(v["accuracy"]["float16"]["answers"].values(), key=lambda a: a["value"])
