@@ -10,6 +10,9 @@ FEW = 50
 """Rows of a class below which the best of thousands of units that know nothing passes 0.8."""
 Rows = Literal["documents", "sequences", "tokens"]
 """What one row is: the tokens of a document, those of one fed sequence, or a single token."""
+Exchanged = Literal["rows", "documents", "rotations"]
+"""What chance moves: the labels of single rows, those of whole documents, or all labels together
+along the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,8 @@ class Function:
     """Rows of the larger class that balancing left out."""
     rows_sha256: str
     """Of the rows judged and their labels: equal hashes are the same question on the same rows."""
+    exchanged: Exchanged = "rows"
+    """What a permutation of its labels leaves whole."""
 
     @property
     def n(self) -> int:
@@ -47,7 +52,9 @@ class Function:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Function":
         """The inverse of `to_json`; unknown keys are dropped, a missing one raises KeyError."""
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        # Findings from before tokens kept their documents exchanged rows.
+        known: dict[str, Any] = {"exchanged": "rows"} | content
+        return cls(**{name: known[name] for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,8 @@ class LabelledFunctions:
     """The row that each token of the store is pooled into, -1 for none. One line a mask: labels
     that are given on different tokens of a document pool over different tokens."""
     rows: Rows
+    document: Int64[np.ndarray, " rows"]
+    """The document of every row, of its first token: rows of one are not independent."""
 
     @property
     def n_rows(self) -> int:
@@ -76,6 +85,12 @@ class LabelledFunctions:
     def of_rows(
         cls, functions: tuple[Function, ...], labels: Int8[np.ndarray, "functions rows"]
     ) -> "LabelledFunctions":
-        """Functions of rows that are there already, and need no pooling."""
-        places = np.arange(labels.shape[1], dtype=np.int64)[None]
-        return cls(functions=functions, labels=labels, row_of=places, rows="tokens")
+        """Functions of rows that are there already, each a document of its own."""
+        places = np.arange(labels.shape[1], dtype=np.int64)
+        return cls(
+            functions=functions,
+            labels=labels,
+            row_of=places[None],
+            rows="tokens",
+            document=places,
+        )

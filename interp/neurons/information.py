@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Float64, Int, Int8
 from torch import Tensor
 
 from interp.neurons.average_precision import UNITS_AT_ONCE
-from interp.neurons.pooled_null import shuffled_labels
 from interp.neurons.ranking import Ranking, over_blocks
+from interp.neurons.relabelling import shuffled_labels
 from interp.neurons.rows_of_functions import checked_labels
 
 N_BINS = 8
@@ -70,7 +70,7 @@ def mutual_information(
         drawn = drawn.astype(np.float64)
         parts = over_blocks(
             scores[inside],
-            lambda _, ranking, drawn=drawn: _bits(_bins(ranking, n_bins), n_bins, drawn),
+            lambda _, ranking, drawn=drawn: bits_of(bins_of(ranking, n_bins), n_bins, drawn),
             units_at_once=UNITS_AT_ONCE,
         )
         bits = np.concatenate(parts, axis=1)
@@ -111,7 +111,7 @@ def _p(values: Float64[np.ndarray, "all units"]) -> Float64[np.ndarray, " units"
     return (values >= values[0] - 1e-12).mean(axis=0)
 
 
-def _bins(ranking: Ranking, n_bins: int) -> Int[np.ndarray, "units rows"]:
+def bins_of(ranking: Ranking, n_bins: int) -> Int[np.ndarray, "units rows"]:
     """The bin of every row by the middle rank of its group."""
     middle = ranking.depth - ranking.size / 2
     of_group = (middle * n_bins / ranking.n_rows).astype(np.int64)
@@ -121,10 +121,11 @@ def _bins(ranking: Ranking, n_bins: int) -> Int[np.ndarray, "units rows"]:
     return found
 
 
-def _bits(
+def bits_of(
     bins: Int[np.ndarray, "units rows"], n_bins: int, drawn: Float64[np.ndarray, "all rows"]
 ) -> Float64[np.ndarray, "all units"]:
-    n, n_positive = drawn.shape[1], float(drawn[0].sum())
+    """Corrected bits between every unit's bins and every line of labels, which are 0 or 1."""
+    n, n_positive = drawn.shape[1], drawn.sum(axis=1)[:, None]
     in_bin = np.stack([bins == index for index in range(n_bins)]).astype(np.float64)
     positive = np.einsum("kur,ar->kau", in_bin, drawn, optimize=True)
     total = in_bin.sum(axis=2)[:, None, :]

@@ -1,4 +1,4 @@
-"""Judging: the scores of some units for all functions, and of the same units on shuffled labels."""
+"""Judging: the scores of some units for all functions, and of the same units by chance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,11 +8,25 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int8
 from torch import Tensor
 
-from interp.neurons.average_precision import average_precision
 from interp.neurons.functions import Function, LabelledFunctions
-from interp.neurons.nulls import chance_of, expected_average_precision
+from interp.neurons.measures.accuracy import accuracy, halves
+from interp.neurons.measures.information import information
+from interp.neurons.measures.measured import Measured, Measuring, by_own_draws
+from interp.neurons.measures.precision import normalised_precision, precision
+from interp.neurons.measures.selectivity import selectivity
 from interp.neurons.pooled_null import PooledNull
 from interp.neurons.questions import generator_of
+from interp.neurons.relabelling import relabelled
+from interp.neurons.scores import Measure
+from interp.neurons.skill import thresholds
+
+MEASURES: dict[Measure, Measuring] = {
+    "average precision": precision,
+    "normalised average precision": normalised_precision,
+    "held-out accuracy": accuracy,
+    "mutual information": information,
+    "selectivity": selectivity,
+}
 
 
 class JudgedUnits(NamedTuple):
@@ -23,9 +37,11 @@ class JudgedUnits(NamedTuple):
     score: Float64[np.ndarray, "functions units"]
     sign: Int8[np.ndarray, "functions units"]
     z: Float64[np.ndarray, "functions units"]
-    """Of the better sign, in standard deviations above its exact mean by chance; NaN if dead."""
+    """The score on a scale that units share (`Measured.z`); NaN if dead."""
     harmonic: Float64[np.ndarray, "functions units"]
-    """How far a unit's scores are from all tied (`Chance.harmonic`)."""
+    """How far a unit's values are from all tied (`Chance.harmonic`)."""
+    null_sum: Float64[np.ndarray, "functions units"]
+    """The scores of all permutations together."""
     null_best: Float64[np.ndarray, "functions permutations"]
     """The best of these units on every permutation; minus infinity where all are dead."""
     dead: Bool[np.ndarray, " units"]
@@ -35,36 +51,33 @@ def judge_units(
     values: Float[Tensor, "rows units"],
     functions: LabelledFunctions,
     *,
-    normalise: bool,
+    measure: Measure,
     n_permutations: int,
     seed: int,
     pool: PooledNull,
 ) -> JudgedUnits:
-    """Average precision of both signs, the score, and the same on `n_permutations` shuffles.
+    """The measure of every unit, and the same on `n_permutations` relabellings of the rows.
 
-    score = max(AP⁺, AP⁻) (arXiv 2305.18390), or the larger of the two (AP − E0)/(1 − E0) where
-    `normalise`. Labels are shuffled among the rows of each function, the same for every unit; what
-    that gives is counted in `pool`.
+    What changes places is what each function says (`Function.exchanged`), the same for every unit;
+    what that gives is counted in `pool`.
     """
     parts = []
     for i, (function, labels) in enumerate(zip(functions.functions, functions.labels, strict=True)):
-        inside = torch.from_numpy(np.flatnonzero(labels >= 0))
-        rng = generator_of(seed, function.name, "permutations")
-        shuffled = permuted(labels[labels >= 0], n_permutations, rng)
-        found = _judge(values[inside], torch.from_numpy(shuffled), function, normalise)
+        rows = _Rows.of(values, functions, labels)
+        found = _judged(rows, function, measure, n_permutations, seed)
         pool.update(i, found.z[1:], found.harmonic)
         parts.append(found)
     live = (values != values[:1]).any(dim=0).numpy()
     score = np.stack([part.score for part in parts])
-    null = score[:, 1:]
     return JudgedUnits(
-        ap_positive=np.stack([part.positive[0] for part in parts]),
-        ap_negative=np.stack([part.negative[0] for part in parts]),
+        ap_positive=np.stack([part.positive for part in parts]),
+        ap_negative=np.stack([part.negative for part in parts]),
         score=score[:, 0],
         sign=np.stack([part.sign for part in parts]),
         z=np.stack([part.z[0] for part in parts]),
         harmonic=np.stack([part.harmonic for part in parts]),
-        null_best=np.max(null, axis=2, where=live, initial=-np.inf),
+        null_sum=score[:, 1:].sum(axis=1),
+        null_best=np.max(score[:, 1:], axis=2, where=live, initial=-np.inf),
         dead=~live,
     )
 
@@ -80,43 +93,46 @@ def joined(parts: Sequence[JudgedUnits]) -> JudgedUnits:
     return JudgedUnits(**side_by_side, null_best=best)
 
 
-def permuted(
-    labels: Int8[np.ndarray, " rows"], n: int, rng: np.random.Generator
-) -> Int8[np.ndarray, "draws rows"]:
-    """The labels as they are, and then `n` shuffles of them."""
-    shuffles = rng.permuted(np.broadcast_to(labels, (n, len(labels))), axis=1)
-    return np.concatenate([labels[None], shuffles])
+class _Rows(NamedTuple):
+    """The rows of one function."""
+
+    values: Float[Tensor, "rows units"]
+    labels: Int8[np.ndarray, " rows"]
+    documents: np.ndarray
+
+    @classmethod
+    def of(
+        cls, values: Tensor, functions: LabelledFunctions, labels: Int8[np.ndarray, " rows"]
+    ) -> "_Rows":
+        inside = np.flatnonzero(labels >= 0)
+        return cls(values, labels, functions.document).at(inside)
+
+    def at(self, rows: np.ndarray) -> "_Rows":
+        return _Rows(self.values[torch.from_numpy(rows)], self.labels[rows], self.documents[rows])
 
 
-class _Judged(NamedTuple):
-    positive: Float64[np.ndarray, "draws units"]
-    negative: Float64[np.ndarray, "draws units"]
-    score: Float64[np.ndarray, "draws units"]
-    sign: Int8[np.ndarray, " units"]
-    z: Float64[np.ndarray, "draws units"]
-    harmonic: Float64[np.ndarray, " units"]
+def _judged(rows: _Rows, function: Function, measure: Measure, n: int, seed: int) -> Measured:
+    sign = None
+    if measure == "held-out accuracy":
+        rows, sign = _answers(rows, function, seed)
+    rng = generator_of(seed, function.name, "permutations")
+    drawn = relabelled(rows.labels, rows.documents, function.exchanged, n, rng)
+    found = MEASURES[measure](rows.values, torch.from_numpy(drawn))
+    if function.exchanged != "rows":
+        # Its exact spread is that of single rows, and a unit of long runs has a wider one.
+        found = found._replace(z=by_own_draws(found.z))
+    return found if sign is None else found._replace(sign=sign)
 
 
-def _judge(
-    values: Float[Tensor, "rows units"],
-    labels: Int8[Tensor, "draws rows"],
-    function: Function,
-    normalise: bool,
-) -> _Judged:
-    """The labels as they are in the first line, and shuffled in the others."""
-    found, chance = average_precision(values, labels), chance_of(values, labels[:1])
-    positive, negative = found.positive.numpy(), found.negative.numpy()
-    up, down = positive, negative
-    if normalise:
-        up = _above_chance(positive, function.n, function.n_positive)
-        down = _above_chance(negative, function.n, function.n_negative)
-    sign = np.where(up[0] >= down[0], 1, -1).astype(np.int8)
-    z = chance.standardised(positive, negative)
-    return _Judged(positive, negative, np.maximum(up, down), sign, z, chance.harmonic[0])
-
-
-def _above_chance(
-    ap: Float64[np.ndarray, "draws units"], n: int, n_positive: int
-) -> Float64[np.ndarray, "draws units"]:
-    expected = expected_average_precision(n, n_positive)
-    return (ap - expected) / (1 - expected)
+def _answers(
+    rows: _Rows, function: Function, seed: int
+) -> tuple[_Rows, Int8[np.ndarray, " units"]]:
+    """The held-out half of the rows with what each unit says in place of its values."""
+    rng = generator_of(seed, function.name, "halves")
+    training, held_out = (
+        rows.at(half)
+        for half in halves(rows.labels, rows.documents, function.exchanged, rng, name=function.name)
+    )
+    learnt = thresholds(training.values, training.labels)
+    answers = learnt.says(held_out.values).float()
+    return held_out._replace(values=answers), learnt.sign.numpy()

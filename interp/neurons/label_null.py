@@ -10,7 +10,8 @@ from torch import Tensor
 
 from interp.neurons.average_precision import average_precision
 from interp.neurons.nulls import chance_of
-from interp.neurons.pooled_null import PooledNull, false_discovery, max_t, shuffled_labels
+from interp.neurons.pooled_null import PooledNull, false_discovery, max_t
+from interp.neurons.relabelling import shuffled_labels
 
 Shuffle = Callable[[Int8[np.ndarray, " rows"], int, np.random.Generator], Int8[np.ndarray, "d r"]]
 

@@ -10,6 +10,7 @@ from interp.capture.header import COLUMNS
 from interp.capture.store import ActivationStore
 from interp.neurons.functions import LabelledFunctions, Rows
 from interp.neurons.questions import Chance, Question, Split, generator_of, questions, with_rows
+from interp.neurons.relabelling import exchanged_of
 from interp.results.errors import BadInput
 
 __all__ = ["generator_of", "labelled_functions"]
@@ -57,21 +58,26 @@ def labelled_functions(
             group=_split(store, group, pooled, place, rows),
         )
         found += [(question, place) for question in asked]
+    document = pooled.documents(_whole(store, "document"))
+    wide = [pooled.widened(question, place) for question, place in found]
     built = [
         with_rows(
-            pooled.widened(question, place),
+            question,
+            # Of all rows: few that were drawn can be alike in a document by accident.
+            exchanged=exchanged_of(question.labels, document),
             chance=chance,
             per_class=per_class,
             seed=seed,
             identity=f"{store.provenance.corpus_hash}/{rows}/{store.n_rows}".encode(),
         )
-        for question, place in found
+        for question in wide
     ]
     return LabelledFunctions(
         functions=tuple(function for function, _ in built),
         labels=np.stack([kept for _, kept in built]),
         row_of=np.stack(pooled.row_of),
         rows=rows,
+        document=document,
     )
 
 
@@ -118,6 +124,15 @@ class _Rows:
                 f"label {name!r} changes inside one of the {rows} (row {token} of the store): "
                 "score it by tokens (--pool token), or give it one value throughout"
             )
+        return found
+
+    def documents(self, document: Int64[np.ndarray, " n_tokens"]) -> Int64[np.ndarray, " rows"]:
+        """The document of every row's first token."""
+        found = np.full(sum(known.n_rows for known in self.masks), -1, np.int64)
+        for row_of in self.row_of:
+            # Of equal indices the last is kept.
+            inside = np.flatnonzero(row_of >= 0)[::-1]
+            found[row_of[inside]] = document[inside]
         return found
 
     def widened(self, question: Question, place: int) -> Question:

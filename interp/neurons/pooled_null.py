@@ -10,7 +10,7 @@ on 20 rows has a heavier tail than one that fires on 1,000), in octaves of exp(Î
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int8
+from jaxtyping import Float, Float64, Int
 
 from interp.results.significance import benjamini_hochberg
 
@@ -90,35 +90,6 @@ def _window(sizes: Int[np.ndarray, " strata"], centre: int) -> slice:
         if sizes[window].sum() >= FEWEST:
             return window
     return slice(None)
-
-
-def shuffled_labels(
-    labels: Int8[np.ndarray, " rows"], n: int, rng: np.random.Generator
-) -> Int8[np.ndarray, "draws rows"]:
-    """`n` placings of a function's labels on its rows at random; -1 stays where it is.
-
-    A null for rows that could be exchanged: documents, or tokens of which each is its own case.
-    """
-    part = labels >= 0
-    drawn = np.repeat(labels[None], n, axis=0)
-    drawn[:, part] = rng.permuted(drawn[:, part], axis=1)
-    return drawn
-
-
-def shifted_labels(
-    labels: Int8[np.ndarray, " rows"], n: int, rng: np.random.Generator
-) -> Int8[np.ndarray, "draws rows"]:
-    """`n` rotations of a function's labels along its rows, by different distances if there are any.
-
-    A null for tokens in the order of the text: labels and activations that come in runs stay in
-    runs, so that a run of one does not count as many agreements (shuffling would count it so).
-    """
-    part = labels >= 0
-    inside = labels[part]
-    distances = rng.permutation(np.resize(np.arange(1, max(len(inside), 2)), n))
-    drawn = np.repeat(labels[None], n, axis=0)
-    drawn[:, part] = np.stack([np.roll(inside, distance) for distance in distances])
-    return drawn
 
 
 def max_t(

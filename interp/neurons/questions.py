@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Int8
 
-from interp.neurons.functions import Function
+from interp.neurons.functions import Exchanged, Function
 from interp.results.errors import BadInput
 
 Chance = Literal["balance", "normalise"]
@@ -102,6 +102,7 @@ def with_rows(
     per_class: int | None,
     seed: int,
     identity: bytes,
+    exchanged: Exchanged,
 ) -> tuple[Function, Int8[np.ndarray, " rows"]]:
     """The function and its labels, with -1 on the rows that balancing leaves out.
 
@@ -132,6 +133,7 @@ def with_rows(
         balanced=chance == "balance",
         n_left_out=len(positive) + len(negative) - n_positive - n_negative,
         rows_sha256=sha256(identity + kept.tobytes()).hexdigest(),
+        exchanged=exchanged,
     ), kept
 
 

@@ -1,7 +1,8 @@
-"""Score the units of a site for functions, beside what shuffled labels and other models give."""
+"""Score the units of a site for functions, beside what chance and other models give."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,12 +17,19 @@ from interp.neurons.nulls import expected_average_precision
 from interp.neurons.pooled_null import PooledNull, false_discovery, max_t
 from interp.neurons.pooling import Transform, count_units, pooled_values
 from interp.neurons.questions import Chance
-from interp.neurons.scores import NeuronScores, Pooling
+from interp.neurons.scores import Measure, NeuronScores, Pooling
 from interp.results.errors import BadInput, Mismatch
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 
 PERMUTATIONS = 200
+By = Literal["ap", "skill", "information", "selectivity"]
+_NAMED: dict[By, Measure] = {
+    "ap": "average precision",
+    "skill": "held-out accuracy",
+    "information": "mutual information",
+    "selectivity": "selectivity",
+}
 _UNITS_AT_ONCE = 64
 """Units are judged in these lots whoever judges them, so that no last bit depends on the ranks."""
 _POOLED_BYTES = 1 << 29
@@ -36,6 +44,7 @@ def score_neurons(
     over: Rows = "documents",
     within: str | None = None,
     group: str | None = None,
+    measure: By = "ap",
     chance: Chance | None = "balance",
     per_class: int | None = 1000,
     n_permutations: int = PERMUTATIONS,
@@ -52,10 +61,13 @@ def score_neurons(
     Values are pooled over documents or sequences, or every token is a row (`pool="token"`). Classes
     are made equal by leaving out rows (`chance="balance"`, at most `per_class` of each), or average
     precision is counted from its expectation (`"normalise"`); with None a label must be balanced as
-    it is. `transform` makes the units of a row (a dictionary's features, norms of heads) and
-    `units` names them. `baselines` are stores of the same text in other models, a random-weights
-    one above all. Columns are taken in lots that fit `pooled_bytes`; under `torchrun` the ranks
-    share the units, and the numbers are those of one process to the last bit.
+    it is. `measure` is average precision; "skill", the accuracy on half of the documents of a
+    threshold from the other half; "information", bits; or "selectivity", d' between class means.
+    Labels change places under chance as rows where no document has two, else as whole documents,
+    else along the text. `transform` makes the units of a row (a dictionary's features, norms of
+    heads) and `units` names them. `baselines` are stores of the same text in other models, a
+    random-weights one above all. Columns are taken in lots that fit `pooled_bytes`; under
+    `torchrun` the ranks share the units, and the numbers are those of one process to the last bit.
 
     Raises BadInput for labels that cannot be functions, Mismatch for a baseline of another text.
     """
@@ -74,7 +86,8 @@ def score_neurons(
         seed=seed,
         specials=specials,
     )
-    judge = _Judge(functions, site, pool, transform, chance == "normalise", seed, pooled_bytes)
+    measured = _measure(measure, chance)
+    judge = _Judge(functions, site, pool, transform, measured, seed, pooled_bytes)
     others = {name: _baseline(_opened(other), opened) for name, other in (baselines or {}).items()}
     found, null = judge.units(opened, n_permutations)
     return neuron_scores(
@@ -84,7 +97,7 @@ def score_neurons(
         site=site,
         units=units,
         pooling=pool,
-        normalise=chance == "normalise",
+        measure=measured,
         baseline={name: judge.units(other, 0)[0].score for name, other in others.items()},
         baseline_models={name: other.provenance.model_hash for name, other in others.items()},
         provenance=Provenance.collect(
@@ -97,6 +110,7 @@ def score_neurons(
                 "over": functions.rows,
                 "within": within,
                 "group": group,
+                "measure": measure,
                 "chance": chance,
                 "per_class": per_class,
                 "n_permutations": n_permutations,
@@ -114,7 +128,7 @@ def score_values(
     site: str,
     provenance: Provenance,
     pooling: Pooling = "max",
-    normalise: bool = False,
+    measure: Measure = "average precision",
     n_permutations: int = PERMUTATIONS,
     units: str = "neurons",
     seed: int = 0,
@@ -125,7 +139,7 @@ def score_values(
         judge_units(
             part,
             functions,
-            normalise=normalise,
+            measure=measure,
             n_permutations=n_permutations,
             seed=seed,
             pool=pool,
@@ -139,7 +153,7 @@ def score_values(
         site=site,
         units=units,
         pooling=pooling,
-        normalise=normalise,
+        measure=measure,
         provenance=provenance,
     )
 
@@ -152,7 +166,7 @@ def neuron_scores(
     site: str,
     units: str,
     pooling: Pooling,
-    normalise: bool,
+    measure: Measure,
     provenance: Provenance,
     baseline: dict[str, np.ndarray] | None = None,
     baseline_models: dict[str, str | None] | None = None,
@@ -172,16 +186,30 @@ def neuron_scores(
         p_max_t=max_t(found.score, found.null_best),
         smallest_p=smallest,
         null_best=found.null_best,
-        expected=np.array(
-            [expected_average_precision(f.n, f.n_positive) for f in functions.functions]
-        ),
+        expected=_expected(found, functions, measure),
         dead=found.dead,
-        measure="normalised average precision" if normalise else "average precision",
+        measure=measure,
         pooling=pooling,
         provenance=provenance,
         baseline=baseline or {},
         baseline_models=baseline_models or {},
     )
+
+
+def _measure(by: By, chance: Chance | None) -> Measure:
+    if by == "ap" and chance == "normalise":
+        return "normalised average precision"
+    return _NAMED[by]
+
+
+def _expected(
+    found: JudgedUnits, functions: LabelledFunctions, measure: Measure
+) -> Float[np.ndarray, " functions"]:
+    if measure.endswith("average precision"):
+        counts = [(f.n, f.n_positive) for f in functions.functions]
+        return np.array([expected_average_precision(n, positive) for n, positive in counts])
+    n_live, n_permutations = int((~found.dead).sum()), found.null_best.shape[1]
+    return found.null_sum[:, ~found.dead].sum(axis=1) / max(n_live * n_permutations, 1)
 
 
 class _Judge:
@@ -193,7 +221,7 @@ class _Judge:
         site: str,
         pool: Pooling,
         transform: Transform | None,
-        normalise: bool,
+        measure: Measure,
         seed: int,
         pooled_bytes: int,
     ) -> None:
@@ -201,7 +229,7 @@ class _Judge:
         self._site = site
         self._pool: Pooling = pool
         self._transform = transform
-        self._normalise = normalise
+        self._measure: Measure = measure
         self._seed = seed
         # Whole lots, at least one.
         lots = pooled_bytes // (4 * max(functions.n_rows, 1) * _UNITS_AT_ONCE)
@@ -242,7 +270,7 @@ class _Judge:
         return judge_units(
             values,
             self._functions,
-            normalise=self._normalise,
+            measure=self._measure,
             n_permutations=n_permutations,
             seed=self._seed,
             pool=pool,

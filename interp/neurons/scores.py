@@ -14,7 +14,14 @@ from interp.results.finding import load_finding, save_finding
 from interp.results.provenance import Provenance
 
 SCHEMA = "interp.neuron-scores/1"
-Measure = Literal["average precision", "normalised average precision"]
+Measure = Literal[
+    "average precision",
+    "normalised average precision",
+    "held-out accuracy",
+    "mutual information",
+    "selectivity",
+]
+"""Shares of 1 but for information, in bits, and selectivity, d' in standard deviations."""
 Pooling = Literal["max", "mean", "last", "token"]
 _ARRAYS = (
     *("ap_positive", "ap_negative", "score", "sign", "p", "q", "smallest_p", "p_max_t"),
@@ -24,7 +31,7 @@ _ARRAYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronScores:
-    """Scores of units for functions (arXiv 2305.18390), and what shuffled labels give.
+    """Scores of units for functions (arXiv 2305.18390), and what labels in other places give.
 
     A unit detects a function in either direction: by firing on its positives or on its negatives.
     """
@@ -34,16 +41,16 @@ class NeuronScores:
     """What a unit is: neurons, features of a dictionary, heads."""
     functions: tuple[Function, ...]
     ap_positive: Float[np.ndarray, "functions units"]
-    """Average precision with the function's positives as positives."""
+    """Average precision with the function's positives as positives; NaN for other measures."""
     ap_negative: Float[np.ndarray, "functions units"]
     """The same score direction with the negatives as positives."""
     score: Float[np.ndarray, "functions units"]
-    """The larger of the two; of the two normalised ones where `measure` says so."""
+    """What `measure` says: of average precision the larger of the two, or of the normalised two."""
     sign: Int8[np.ndarray, "functions units"]
     """1 where the unit fires on positives, -1 on negatives; ties are 1."""
     p: Float[np.ndarray, "functions units"]
     """Of each unit by itself, from its z under permuted labels pooled with units tied alike; not
-    corrected, and NaN where the unit is dead."""
+    corrected, and NaN where the unit is dead. `Function.exchanged` says what is permuted."""
     q: Float[np.ndarray, "functions units"]
     """`p` with the false discovery rate controlled over units and functions of the site; NaN where
     the unit is dead."""
@@ -55,7 +62,8 @@ class NeuronScores:
     null_best: Float[np.ndarray, "functions permutations"]
     """The best unit's score under each permutation of the labels."""
     expected: Float[np.ndarray, " functions"]
-    """Mean average precision of the positives under random scores without ties."""
+    """By chance: mean average precision of the positives under random scores without ties, or the
+    mean of another measure over live units and permutations."""
     dead: Bool[np.ndarray, " units"]
     """The same value on every row."""
     measure: Measure

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Float64, Int8
 from scipy.stats import hypergeom
 from torch import Tensor
 
-from interp.neurons.pooled_null import false_discovery, max_t, shuffled_labels
+from interp.neurons.pooled_null import false_discovery, max_t
+from interp.neurons.relabelling import shuffled_labels
 from interp.neurons.rows_of_functions import checked_labels
 from interp.results.errors import BadInput
 
@@ -43,6 +44,31 @@ class SkillAccuracy(NamedTuple):
     def predictivity(self) -> Float64[np.ndarray, "functions units"]:
         """|accuracy - 1/2| (2211.07349): for functions with as many rows of either class."""
         return np.abs(self.accuracy - 0.5)
+
+
+class Thresholds(NamedTuple):
+    """What training rows teach: a bar for every unit, and which side of it means the label."""
+
+    threshold: Float64[Tensor, " units"]
+    """Mean activation."""
+    sign: Int8[Tensor, " units"]
+    """1 where rows with the label lie above it more often, else -1."""
+
+    def says(self, scores: Float[Tensor, "rows units"]) -> Float64[Tensor, "rows units"]:
+        """1 where a unit says the label, else 0."""
+        return ((scores.double() > self.threshold) == (self.sign > 0)).double()
+
+
+def thresholds(
+    scores: Float[Tensor, "rows units"], labels: Int8[np.ndarray, " rows"]
+) -> Thresholds:
+    """The thresholds of training rows, all of them labelled 0 or 1, both of which occur."""
+    threshold = scores.double().mean(dim=0)
+    above = (scores.double() > threshold).double()
+    positive = torch.from_numpy(labels == 1).double()
+    agreement = positive / positive.sum() - (1 - positive) / (1 - positive).sum()
+    sign = torch.where(agreement @ above >= 0, 1, -1).to(torch.int8)
+    return Thresholds(threshold, sign)
 
 
 def skill_accuracy(
@@ -92,14 +118,9 @@ def _one_function(
     draws: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
-    seen = train_scores[torch.from_numpy(train >= 0)].double()
-    threshold = seen.mean(dim=0)
-    above = (seen > threshold).double()
-    positive = torch.from_numpy(train[train >= 0] == 1).double()
-    agreement = positive / positive.sum() - (1 - positive) / (1 - positive).sum()
-    sign = torch.where(agreement @ above >= 0, 1, -1)
-    part = torch.from_numpy(label >= 0)
-    says = ((scores[part].double() > threshold) == (sign > 0)).double()
+    seen = torch.from_numpy(train >= 0)
+    learnt = thresholds(train_scores[seen], train[train >= 0])
+    says = learnt.says(scores[torch.from_numpy(label >= 0)])
     inside = label[label >= 0]
     drawn = np.concatenate([inside[None], shuffled_labels(inside, draws, rng)])
     hits = (torch.from_numpy(drawn).double() @ says).numpy()
@@ -108,4 +129,4 @@ def _one_function(
     expected = (n_said * n_positive + (n - n_said) * (n - n_positive)) / n**2
     p = hypergeom.sf(hits[0] - 1, n, n_positive, n_said)
     best = (accuracy[1:] - expected).max(axis=1)
-    return accuracy[0], expected, p, best, threshold.numpy(), sign.numpy()
+    return accuracy[0], expected, p, best, learnt.threshold.numpy(), learnt.sign.numpy()

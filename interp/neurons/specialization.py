@@ -1,7 +1,8 @@
 """Specialization: the scores of several sites for the same functions, and their curve over layers.
 
 The published curve (arXiv 2305.18390) is the best score of a layer, averaged over the sub-functions
-of a function; a best of many is high by chance, so it stands beside the best under shuffled labels.
+of a function; a best of many is high by chance, so it stands beside the best under labels that were
+put in other places.
 """
 
 import json
@@ -29,7 +30,7 @@ class Curve(NamedTuple):
     best: Float[np.ndarray, " sites"]
     """The best unit's score, averaged over the function's sub-functions."""
     null_mean: Float[np.ndarray, " sites"]
-    """The mean of the same average under shuffled labels."""
+    """The mean of the same average under permuted labels."""
     null_high: Float[np.ndarray, " sites"]
     """Its .95 quantile over the shuffles."""
     baseline: dict[str, Float[np.ndarray, " sites"]]

@@ -13,7 +13,7 @@ from interp.neurons.scores import NeuronScores
 from interp.neurons.specialization import Specialization
 from interp.results.errors import BadInput, InterpError
 from tests.dictionaries.views import planted as with_dictionary
-from tests.neurons.stores import DETECTOR, SITE, planted_store
+from tests.neurons.stores import ANTI, DETECTOR, SITE, planted_store
 
 
 def invoke(*arguments: object) -> str:
@@ -39,7 +39,7 @@ def test_the_table_shows_chance_beside_the_best_and_names_the_unit(place):
     heading, line, *_ = said.splitlines()
     assert heading.split("  ")[0] == "site"
     assert [*filter(None, (cell.strip() for cell in heading.split("  ")))][3:6] == [
-        "best",
+        "best AP",
         "by chance",
         "random weights 7",
     ]
@@ -50,6 +50,48 @@ def test_the_table_shows_chance_beside_the_best_and_names_the_unit(place):
     assert NeuronScores.load(place / "one").score[0, DETECTOR] == 1.0
     with pytest.raises(BadInput, match="exists"):
         invoke(place / "store", "--site", SITE, "--label", "answer", "--out", place / "one")
+
+
+@pytest.mark.parametrize(
+    ("measure", "heading", "meaning"),
+    [
+        ("skill", "best accuracy", "half of the documents that set no threshold"),
+        ("information", "best bits", "bits between"),
+        ("selectivity", "best d'", "standard deviations"),
+    ],
+)
+def test_every_measure_heads_its_column_and_finds_the_planted_unit(
+    place, tmp_path, measure, heading, meaning
+):
+    said = invoke(
+        place / "store", "--site", SITE, "--label", "answer", "--permutations", 20,
+        "--measure", measure, "--out", tmp_path / "scores",
+    )  # fmt: skip
+    first, line, *notes = said.splitlines()
+    assert f"  {heading}  by chance  " in first
+    assert meaning in notes[0]
+    assert int(line.split()[7]) in (DETECTOR, ANTI)
+    found = NeuronScores.load(tmp_path / "scores")
+    assert f"--measure {measure}" in found.provenance.command
+
+
+def test_the_table_of_tokens_says_what_changed_places(place, tmp_path):
+    for label, said in (
+        ("answer", "whole documents exchange"),
+        ("kind", "labels move along the text"),
+    ):
+        table = invoke(
+            place / "store", "--site", SITE, "--label", label, "--pool", "token",
+            "--permutations", 5, "--out", tmp_path / label,
+        )  # fmt: skip
+        assert f"by chance: {said}" in table
+    both = json.loads(
+        invoke(
+            place / "store", "--site", SITE, "--label", "answer", "--label", "kind", "--pool",
+            "token", "--permutations", 5, "--out", tmp_path / "both", "--json",
+        )
+    )["sites"][SITE]["functions"]  # fmt: skip
+    assert [f["exchanged"] for f in both] == ["documents", *["rotations"] * 3]
 
 
 def test_several_sites_make_one_finding_that_knows_their_curve(place):

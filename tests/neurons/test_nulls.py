@@ -10,7 +10,8 @@ from scipy import stats
 from interp.neurons.average_precision import average_precision
 from interp.neurons.label_null import label_null
 from interp.neurons.nulls import Chance, chance_of, expected_average_precision
-from interp.neurons.pooled_null import PooledNull, false_discovery, shifted_labels, shuffled_labels
+from interp.neurons.pooled_null import PooledNull, false_discovery
+from interp.neurons.relabelling import shifted_labels, shuffled_labels
 
 
 def generator(seed: int) -> torch.Generator:

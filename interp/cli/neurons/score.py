@@ -13,11 +13,20 @@ from interp.results.errors import BadInput
 if TYPE_CHECKING:
     from interp.capture.store import ActivationStore
     from interp.neurons.pooling import Transform
+    from interp.neurons.scores import NeuronScores
     from interp.neurons.specialization import Specialization
 
 Pool = Literal["max", "mean", "last", "token"]
 Over = Literal["documents", "sequences"]
 Chance = Literal["balance", "normalise", "none"]
+By = Literal["ap", "skill", "information", "selectivity"]
+_BEST = {
+    "average precision": "best AP",
+    "normalised average precision": "best normalised AP",
+    "held-out accuracy": "best accuracy",
+    "mutual information": "best bits",
+    "selectivity": "best d'",
+}
 _SHOWN_FUNCTIONS = 40
 
 
@@ -41,6 +50,14 @@ def score(
     group: Annotated[
         str | None, typer.Option("--group", help="Label that says what a sub-function belongs to.")
     ] = None,
+    measure: Annotated[
+        By,
+        typer.Option(
+            "--measure",
+            help="ap: average precision; skill: accuracy of a threshold on documents that did not "
+            "set it; information: bits; selectivity: d' between class means.",
+        ),
+    ] = "ap",
     chance: Annotated[
         Chance,
         typer.Option("--chance", help="Against uneven classes: balance, normalise, or refuse."),
@@ -49,7 +66,8 @@ def score(
         int, typer.Option("--per-class", help="Rows drawn of each class at most, when balancing.")
     ] = 1000,
     permutations: Annotated[
-        int, typer.Option("--permutations", help="Shuffles of the labels.")
+        int,
+        typer.Option("--permutations", help="Labels in other places; tokens keep their runs."),
     ] = 200,
     baseline: Annotated[
         list[Path] | None,
@@ -74,11 +92,13 @@ def score(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Score every unit for every function: average precision beside shuffled labels.
+    """Score every unit for every function, beside what labels in other places give.
 
     A label of two values is one function, of more one a value against the rest. A best of many
-    units is high by chance: it stands beside the best on shuffled labels, and --baseline adds the
-    best of a model that learnt nothing (interp capture --random-weights).
+    units is high by chance: it stands beside the best on labels in other places, and --baseline
+    adds the best of a model that learnt nothing (interp capture --random-weights). Tokens of one
+    document are not independent: with --pool token the labels of whole documents change places or,
+    where a document has several, all labels move along the text together.
 
     Example: interp neurons score store --site 'blocks.*.mlp.hook_post' --label answer --out scores
     """
@@ -106,6 +126,7 @@ def score(
                 over=over,
                 within=within,
                 group=group,
+                measure=measure,
                 chance=None if chance == "none" else chance,
                 per_class=per_class,
                 n_permutations=permutations,
@@ -114,7 +135,7 @@ def score(
                 baselines=baselines,
                 specials=specials,
                 seed=seed,
-                command=f"interp neurons score {store} {given} --pool {pool}",
+                command=f"interp neurons score {store} {given} --pool {pool} --measure {measure}",
             )
             for name in names
         )
@@ -206,7 +227,14 @@ def show(found: "Specialization") -> None:
                     f"{int(site.specialised()[j].sum()):,} of {live:,}",
                 ]
             )
-    heading = ["site", "function", "rows", "best", "by chance", *found.sites[0].baseline]
+    heading = [
+        "site",
+        "function",
+        "rows",
+        _BEST[found.sites[0].measure],
+        "by chance",
+        *found.sites[0].baseline,
+    ]
     heading += ["p", "q", "unit", "units at FDR 0.05"]
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(heading, *lines, strict=True)]
@@ -226,8 +254,9 @@ def show(found: "Specialization") -> None:
 def _notes(found: "Specialization") -> list[str]:
     one = found.sites[0]
     notes = [
-        f"{one.measure}, the better of two signs, of {one.units} pooled by {one.pooling}; "
-        f"{one.n_permutations} shuffles: no p is below {1 / (1 + one.n_permutations):.2g}"
+        f"{_meaning(one)}, of {one.units} pooled by {one.pooling}; "
+        f"{one.n_permutations} permutations: no p is below {1 / (1 + one.n_permutations):.2g}",
+        *_exchanges(one),
     ]
     few = [f.name for f in one.functions if min(f.n_positive, f.n_negative) < 50]
     if few:
@@ -236,9 +265,34 @@ def _notes(found: "Specialization") -> list[str]:
             f"fewer than 50 rows of a class: {', '.join(few[:5])}{more}; the best of many units "
             "that know nothing is high there"
         )
-    if one.pooling == "token":
-        notes.append("tokens of a document count as independent, which they are not: p is too low")
     if not one.baseline:
         notes.append("no model that learnt nothing is beside it: pass --baseline")
     hidden = len(one.functions) - _SHOWN_FUNCTIONS
     return notes + ([f"{hidden} more functions are in the finding"] if hidden > 0 else [])
+
+
+def _meaning(scores: "NeuronScores") -> str:
+    if scores.measure == "held-out accuracy":
+        return (
+            "accuracy on the half of the documents that set no threshold, mean of the two classes"
+        )
+    if scores.measure == "mutual information":
+        return "bits between a unit's rank in 8 bins and the label, bias taken off"
+    if scores.measure == "selectivity":
+        return "d': distance of the two class means in standard deviations within them"
+    return f"{scores.measure}, the better of two signs"
+
+
+def _exchanges(scores: "NeuronScores") -> list[str]:
+    """What chance moved, where it was not single rows."""
+    said = {
+        "documents": "whole documents exchange their labels",
+        "rotations": "labels move along the text together, as they change within documents",
+    }
+    found = []
+    for exchanged, what in said.items():
+        names = [f.name for f in scores.functions if f.exchanged == exchanged]
+        if names:
+            where = "" if len(names) == len(scores.functions) else f" ({', '.join(names[:5])})"
+            found.append(f"by chance{where}: {what}, since rows of a document are not independent")
+    return found

@@ -157,6 +157,11 @@ def _check_pair(
             f"{score.site}: scores of model {mine[:12]} and a partition of model {other[:12]}: "
             "make both from the same model"
         )
+    if score.measure != first[0].measure:
+        raise Mismatch(
+            f"{score.site} is scored by {score.measure}, {first[0].site} by {first[0].measure}: "
+            "score all sites with one --measure"
+        )
     names, expected = ([f.name for f in s.functions] for s in (score, first[0]))
     if names != expected or partition.n_experts != first[1].n_experts:
         raise Mismatch(

@@ -42,7 +42,16 @@ def function_rows(scores: NeuronScores, function: str) -> Int[np.ndarray, " rows
 
 
 def contrast(scores: NeuronScores, function: str) -> Float[np.ndarray, " units"]:
-    """How much more each unit detects `function` than functions in general; 0 where dead."""
+    """How much more each unit detects `function` than functions in general; 0 where dead.
+
+    Raises BadInput for selectivity, which has no highest value: the mean over an expert would be
+    that of its one most selective neuron.
+    """
+    if scores.measure == "selectivity":
+        raise BadInput(
+            f"{scores.site} is scored by selectivity, which cannot be averaged over an expert: "
+            "score with --measure ap, skill or information"
+        )
     rows = function_rows(scores, function)
     if rows is None:
         raise Mismatch(

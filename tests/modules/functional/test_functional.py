@@ -262,5 +262,10 @@ def test_findings_that_do_not_belong_together_are_refused() -> None:
             [replace(scores, provenance=provenance)],
             [replace(blocks(192, 12), model_hash="b" * 64)],
         )
+    other = replace(scores, site="blocks.1.mlp.hook_post", measure="held-out accuracy")
+    with pytest.raises(Mismatch, match="by held-out accuracy, .* by average precision"):
+        functional_experts(
+            [scores, other], [blocks(192, 12), replace(blocks(192, 12), site=other.site)]
+        )
     with pytest.raises(BadInput, match="fraction 0.9"):
         functional_experts([scores], [blocks(192, 12)], fraction=0.9)

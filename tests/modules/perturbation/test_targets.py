@@ -41,6 +41,13 @@ def test_dead_neurons_are_not_chosen_by_their_scores() -> None:
     assert target.experts == {SITE: (0,)}
 
 
+def test_selectivity_without_an_upper_end_chooses_no_expert() -> None:
+    scores = scores_with(np.random.default_rng(0).uniform(size=(2, 64)))
+    with pytest.raises(BadInput, match="selectivity, which cannot be averaged"):
+        by_experts([(replace(scores, measure="selectivity"), blocks(64, 4))], "f0", 1)
+    by_experts([(replace(scores, measure="mutual information"), blocks(64, 4))], "f0", 1)
+
+
 def test_random_neurons_are_as_many_and_as_often_dead() -> None:
     rng = np.random.default_rng(0)
     dead = {SITE: np.arange(100) % 3 == 0}
