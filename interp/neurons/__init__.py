@@ -2,7 +2,7 @@
 
 Functions come as label columns of a store, of documents or of tokens, and every unit of a site
 (a neuron, a dictionary's feature, a head) is scored for each. A best of many units is high by
-chance, so no score comes without shuffled labels, and untrained weights can stand beside it.
+chance, so no score comes without labels in other places, and untrained weights can stand beside it.
 
     scores = score_neurons("store", site="blocks.2.mlp.hook_post", labels=["answer"])
     scores.best(), scores.null_best.mean(axis=1), scores.p_best()

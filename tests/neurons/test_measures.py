@@ -19,6 +19,7 @@ from interp.neurons.measures.information import information
 from interp.neurons.measures.precision import precision
 from interp.neurons.measures.selectivity import selectivity
 from interp.neurons.pooling import pooled_values
+from interp.neurons.questions import generator_of
 from interp.neurons.score import By, score_neurons
 from interp.neurons.scores import Measure, NeuronScores
 from interp.results.errors import BadInput
@@ -90,8 +91,6 @@ def test_accuracy_is_scikit_learns_on_documents_that_set_no_threshold(
         store, SITE, functions.row_of, n_rows=120, kind="max", units=slice(0, 150)
     )
     labels = functions.labels[0]
-    from interp.neurons.questions import generator_of
-
     training, held_out = halves(
         labels, functions.document, "rows", generator_of(0, "answer", "halves"), name="answer"
     )

@@ -13,22 +13,25 @@ from interp.neurons.score import score_neurons
 from interp.neurons.scores import NeuronScores
 from tests.neurons.stores import SITE, planted_store
 
-QUESTION = {"site": SITE, "labels": ["answer", "language"], "pool": "mean", "n_permutations": 20}
+QUESTION = {"site": SITE, "labels": ["answer", "language"], "n_permutations": 20}
 
 
-def one_rank(rank: int, place: str) -> None:
+def one_rank(rank: int, place: str, more: dict[str, str]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{place}/meeting", rank=rank, world_size=2)
-    found = score_neurons(f"{place}/store", **QUESTION)  # pyright: ignore[reportArgumentType]
+    found = score_neurons(f"{place}/store", **QUESTION, **more)  # pyright: ignore[reportArgumentType]
     found.save(f"{place}/rank-{rank}")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_ranks_score_as_one_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "more", [{"pool": "mean"}, {"pool": "token", "measure": "skill"}], ids=["mean", "skill"]
+)
+def test_two_ranks_score_as_one_process(tmp_path: Path, more: dict[str, str]) -> None:
     store = planted_store(tmp_path / "store")
-    alone = score_neurons(store, **QUESTION)  # pyright: ignore[reportArgumentType]
-    spawn(one_rank, (str(tmp_path),), nprocs=2)
+    alone = score_neurons(store, **QUESTION, **more)  # pyright: ignore[reportArgumentType]
+    spawn(one_rank, (str(tmp_path), more), nprocs=2)
     for rank in (0, 1):
         found = NeuronScores.load(tmp_path / f"rank-{rank}")
         for one in fields(NeuronScores):
