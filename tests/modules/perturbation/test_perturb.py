@@ -1,5 +1,6 @@
 """Perturbation of a model built by hand: a function dies with its own block and with no other."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from interp.capture import record
 from interp.capture.store import ActivationStore
 from interp.corpus.corpus import Corpus
+from interp.corpus.sources import open_corpus
 from interp.models.load import load
 from interp.modules.perturbation import perturb
 from interp.modules.perturbation.items import FunctionItem
@@ -216,4 +218,23 @@ def test_test_sequences_that_the_scores_saw_are_refused(bridge, tmp_path: Path) 
     assert not any("was not checked" in text for text in one.statements)
     with pytest.raises(BadInput, match="3 of 96 test sequences stand in the store"):
         seen = store_of([*validation, *test[:3]], "seen")
+        perturb(bridge, [scores()], [partition()], items(), store=seen)
+
+
+def test_test_items_inside_packed_rows_of_the_store_are_refused(bridge, tmp_path: Path) -> None:
+    def packed(chosen: list[FunctionItem], name: str) -> ActivationStore:
+        lines = [json.dumps({"ids": list(item.tokens)}) for item in chosen]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+        corpus = open_corpus(
+            tmp_path / f"{name}.jsonl", None, length=7, packing="pack", field="ids"
+        )
+        record(bridge, corpus, [SITES[0]], tmp_path / name, max_tokens=10_000)
+        return ActivationStore.open(tmp_path / name)
+
+    validation, test = ([i for i in items() if i.split == s] for s in ("validation", "test"))
+    assert len(test[0].tokens) % 7, "rows that end where items end would hide the packing"
+    clean = packed(validation, "clean")
+    perturb(bridge, [scores()], [partition()], items(), store=clean, draws=1, bootstrap=10)
+    with pytest.raises(BadInput, match="3 of 96 test sequences stand in the store"):
+        seen = packed([*validation[:5], *test[:3], *validation[5:]], "seen")
         perturb(bridge, [scores()], [partition()], items(), store=seen)
