@@ -148,9 +148,10 @@ class Stability:
         """When each curve of each layer settles.
 
         Rank stability: at least 1 − tolerance from there on. Partitions: at least the agreement of
-        starts minus the tolerance; not told where that agreement is within the tolerance of the
-        floor. Active share: within half the tolerance of its last value. Co-activation: at most the
-        floor of the text plus the tolerance.
+        starts minus the tolerance; not told unless at every pair that bound is above the floor
+        plus the tolerance, since partitions that agree by chance would pass a lower one. Active
+        share: within half the tolerance of its last value. Co-activation: at most the floor of the
+        text plus the tolerance.
         """
         if not 0 < tolerance < 1:
             raise BadInput(f"tolerance {tolerance}: expected a number between 0 and 1")
@@ -294,7 +295,7 @@ class Stability:
             values = mean_of(self._by_function(name)[layer], axis=1)
             found.append(Settled(name, site, settled_at_least(pairs, values, least), bound))
         ceiling = self.pair_ceiling()[layer]
-        told = self.floor()[layer] + tolerance < float(mean_of(ceiling, 0))
+        told = bool((ceiling - tolerance > self.floor()[layer] + tolerance).all())
         ari = settled_at_least(pairs, self.partition_ari[layer], ceiling - tolerance)
         found.append(
             Settled(

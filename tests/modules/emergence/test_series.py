@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,6 @@ def test_a_saved_finding_comes_back_and_an_altered_one_is_refused(
 
 
 def test_the_figure_shows_every_curve_and_draws_where_nothing_was_measured(followed: Path) -> None:
-    from dataclasses import replace
-
     found = Stability.load(followed)
     names = {
         trace["name"] for trace in emergence_figure(found).to_dict()["data"] if "name" in trace
@@ -196,6 +195,27 @@ def test_the_figure_shows_every_curve_and_draws_where_nothing_was_measured(follo
     assert all(settled.step is None for settled in empty.settled())
     with pytest.raises(BadInput, match="no site"):
         emergence_figure(found, site="elsewhere")
+
+
+def test_partitions_at_chance_are_never_said_to_settle(followed: Path) -> None:
+    found = Stability.load(followed)
+
+    def told(*ceiling: float) -> list[int | None]:
+        shown = replace(
+            found,
+            ceiling_ari=np.array([ceiling]),
+            partition_ari=np.full_like(found.partition_ari, 0.03),
+            floor_ari=np.zeros_like(found.floor_ari),
+        )
+        return [s.step for s in shown.settled() if s.curve == "partition"]
+
+    # Starts agree so little that the ARI asked for is one that chance gives: 0.12 - 0.1.
+    assert told(0.12, 0.12, 0.12) == [None]
+    # One pair like that is enough, however well the starts of the others agree.
+    assert told(0.9, 0.12, 0.12) == [None]
+    well = replace(found, ceiling_ari=np.full_like(found.ceiling_ari, 0.9),
+                   partition_ari=np.full_like(found.partition_ari, 0.85))  # fmt: skip
+    assert [s.step for s in well.settled() if s.curve == "partition"] == [0]
 
 
 def test_the_command_prints_and_writes_the_figure(
