@@ -59,6 +59,18 @@ def read_rows(
     return TokenRows(np.concatenate(item), at)
 
 
+def mixed(batches: Sequence[ItemBatch], *, seed: int) -> list[ItemBatch]:
+    """The batches in a drawn order, one of every function before a second of any.
+
+    Batches come function by function: the first rows of them would be of the first functions only.
+    """
+    order = np.random.default_rng(seed).permutation(len(batches))
+    drawn = [batches[i] for i in order]
+    first = {batch.function: i for i, batch in reversed(list(enumerate(drawn)))}
+    places = sorted(range(len(drawn)), key=lambda i: first[drawn[i].function] != i)
+    return [drawn[i] for i in places]
+
+
 def predicting(batch: ItemBatch) -> Bool[np.ndarray, "batch pos"]:
     """Tokens whose next token counts."""
     keep = np.zeros(tuple(batch.tokens.shape), bool)

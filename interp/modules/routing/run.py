@@ -18,7 +18,7 @@ from interp.modules.routing.comparing import (
     split_scores,
 )
 from interp.modules.routing.fitting import variants_of
-from interp.modules.routing.reading import LayerRows, read_rows
+from interp.modules.routing.reading import LayerRows, mixed, read_rows
 from interp.modules.routing.report import RoutingReport
 from interp.modules.routing.routers import routers
 from interp.modules.routing.scores import Measure
@@ -58,7 +58,7 @@ def measure_routing(
     if not learn or not test:
         raise BadInput("routers need items of both splits: validation to learn, test to measure")
     sites = [partition.site for partition in partitions]
-    fit = read_rows(bridge, learn, sites, max_rows=_FIT_ROWS)
+    fit = read_rows(bridge, mixed(learn, seed=own.seed), sites, max_rows=_FIT_ROWS)
     seen = read_rows(bridge, test, sites, max_rows=2**62)
     measures: dict[str, Measure] = {site: _measure(own.measure, fit.at[site]) for site in sites}
     fill = {site: fit.at[site].h.mean(0) if own.fill == "mean" else None for site in sites}

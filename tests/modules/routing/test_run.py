@@ -10,7 +10,8 @@ from interp.models.load import load
 from interp.modules.partition import Partition
 from interp.modules.partitioning.random import random_partition
 from interp.modules.perturbation.items import FunctionItem
-from interp.modules.routing.reading import text_items
+from interp.modules.perturbation.measuring import item_batches
+from interp.modules.routing.reading import mixed, read_rows, text_items
 from interp.modules.routing.report import RoutingReport
 from interp.modules.routing.run import measure_routing
 from interp.modules.routing.settings import RoutingSettings
@@ -86,6 +87,21 @@ def test_what_is_saved_is_read_back(report, tmp_path):
                                                  '\n    "blocks.0'))  # fmt: skip
     with pytest.raises(CorruptFile):
         RoutingReport.load(tmp_path / "r")
+
+
+def test_rows_to_learn_from_are_of_every_function_however_few_they_are(bridge):
+    many = [replace(item, function=name) for name in ("add", "max", "xor") for item in items(64)]
+    batches = item_batches(many, batch_size=4)
+    mixture = mixed(batches, seed=0)
+    assert sorted(map(id, mixture)) == sorted(map(id, batches))
+    rows = read_rows(bridge, mixture, [SITE], max_rows=48)
+    assert len(rows.item) == 48
+    assert {many[i].function for i in rows.item} == {"add", "max", "xor"}
+    later = read_rows(bridge, mixture, [SITE], max_rows=384)
+    shares = [np.mean([many[i].function == name for i in later.item]) for name in ("add", "max")]
+    assert min(shares) > 0.2
+    alone = read_rows(bridge, batches, [SITE], max_rows=48)
+    assert {many[i].function for i in alone.item} == {"add"}
 
 
 def test_a_mean_in_place_of_nothing_changes_the_loss(bridge):
