@@ -27,6 +27,8 @@ MEASURES: dict[Measure, Measuring] = {
     "mutual information": information,
     "selectivity": selectivity,
 }
+_EXACT: tuple[Measure, ...] = ("average precision", "normalised average precision")
+"""Measures whose mean and spread under chance are known; others are set by their own draws."""
 
 
 class JudgedUnits(NamedTuple):
@@ -118,7 +120,7 @@ def _judged(rows: _Rows, function: Function, measure: Measure, n: int, seed: int
     rng = generator_of(seed, function.name, "permutations")
     drawn = relabelled(rows.labels, rows.documents, function.exchanged, n, rng)
     found = MEASURES[measure](rows.values, torch.from_numpy(drawn))
-    if function.exchanged != "rows":
+    if function.exchanged != "rows" and measure in _EXACT:
         # Its exact spread is that of single rows, and a unit of long runs has a wider one.
         found = found._replace(z=by_own_draws(found.z))
     return found if sign is None else found._replace(sign=sign)

@@ -45,14 +45,22 @@ def measured(
 
 
 def by_own_draws(score: Float64[np.ndarray, "draws units"]) -> Float64[np.ndarray, "draws units"]:
-    """Every unit's scores in standard deviations from their mean over all draws.
+    """Every unit's scores in standard deviations from their mean over the relabellings.
 
-    The labels as they are count as one of the draws: by chance all are alike, so that no draw must
-    be set apart. Units that move by runs and by single tokens are then on one scale.
+    A relabelling is left out of its own mean and deviation as the labels as they are always are:
+    all are on one scale, and a unit with a strong score does not lend others a narrower null.
+    Units that move by runs and by single tokens can then be compared. NaN where a unit's
+    relabellings are all alike.
     """
-    spread = score.std(axis=0)
+    n = len(score) - 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        z = (score - score.mean(axis=0)) / spread
+        mean = score[1:].sum(axis=0) / n
+        apart = score - mean
+        square = np.square(apart[1:]).sum(axis=0)
+        spread = np.sqrt(square / n)
+        others = (square - np.square(apart[1:]) * n / (n - 1)) / (n - 1)
+        null = apart[1:] * n / (n - 1) / np.sqrt(np.maximum(others, 0))
+        z = np.concatenate([apart[:1] / spread, null])
     return np.where(spread > _STILL, z, np.nan)
 
 
