@@ -103,5 +103,6 @@ def _losses(
     with intervened(bridge, edits):
         logits = bridge(tokens, return_type="logits", **padded)[:, :-1]
     predicted = text[:, 1:].to(device)
-    losses = cross_entropy(logits[predicted].double(), tokens[:, 1:][predicted], reduction="none")
-    return losses.cpu().numpy()
+    # Sums are in float64; logits are as wide as the vocabulary, too wide for another copy in it.
+    losses = cross_entropy(logits[predicted].float(), tokens[:, 1:][predicted], reduction="none")
+    return losses.cpu().double().numpy()
