@@ -10,8 +10,6 @@ from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
 from interp.results.escape import visible
 
-_BASELINES = {"gaussian": NEUTRAL, "random weights": POSITIVE}
-
 
 def sparsity_by_layer(found: SparsityStats, measure: str = "active") -> go.Figure:
     """One measure of every layer with its interval, beside its baselines."""
@@ -33,7 +31,7 @@ def sparsity_by_layer(found: SparsityStats, measure: str = "active") -> go.Figur
     for name in found.baselines:
         values = found.baseline(name, measure)
         if np.isfinite(values).any():
-            color = _BASELINES.get(name, NEUTRAL)
+            color = NEUTRAL if name == "gaussian" else POSITIVE
             figure.add_scatter(
                 x=names, y=values, name=name, mode="lines+markers",
                 line={"color": color, "dash": "dot"},

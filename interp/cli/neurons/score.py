@@ -104,13 +104,14 @@ def score(
     """
     from interp.capture.distributed import current_ranks
     from interp.capture.store import ActivationStore
+    from interp.neurons.baseline_store import baseline_name
     from interp.neurons.score import score_neurons
     from interp.neurons.specialization import Specialization
 
     ranks = current_ranks()
     ranks.first_only(lambda: check_out(out, replace=overwrite))
     opened = ActivationStore.open(store)
-    baselines = {_called(path, other): other for path, other in _stores(baseline)}
+    baselines = {baseline_name(other, path): other for path, other in _stores(baseline)}
     names = _matching(opened, sites)
     if dictionary is not None and len(names) > 1:
         raise BadInput(f"--dictionary reads one site, and {len(names)} match: give one --site")
@@ -165,11 +166,6 @@ def _stores(paths: list[Path] | None) -> list[tuple[Path, "ActivationStore"]]:
     from interp.capture.store import ActivationStore
 
     return [(path, ActivationStore.open(path)) for path in paths or []]
-
-
-def _called(path: Path, store: "ActivationStore") -> str:
-    drawn = store.provenance.settings.get("random_weights")
-    return str(path) if drawn is None else f"random weights {drawn}"
 
 
 def _units(

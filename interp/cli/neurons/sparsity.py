@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -50,16 +50,19 @@ def sparsity(
     ] = 20_000,
     length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
     packing: Annotated[
-        str, typer.Option("--packing", help="pack, or document: each begins a row of its own.")
-    ] = "pack",
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
+    ] = "document",
     model: Annotated[
         str | None, typer.Option("--model", help="A store's model: says what neurons write.")
     ] = None,
-    untrained: Annotated[
-        Path | None, typer.Option("--untrained", help="A store of the same text, random weights.")
-    ] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="A model also with random weights.")
+        Path | None,
+        typer.Option("--baseline", help="A store's: one of the same text in another model."),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option("--random-weights/--no-random-weights", help="A model also untrained."),
     ] = True,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -89,14 +92,14 @@ def sparsity(
             sites=sites or [],
             rule=asked,
             model=model,
-            untrained=None if untrained is None else _opened(untrained),
+            baseline=None if baseline is None else _opened(baseline),
             max_tokens=max_tokens,
             seed=seed,
             command=command,
         )
     else:
-        if text is None or model is not None or untrained is not None:
-            raise BadInput("a model needs --text and takes no --model or --untrained store")
+        if text is None or model is not None or baseline is not None:
+            raise BadInput("a model needs --text and takes no --model or --baseline store")
         if perplexity_rise is not None and asked is not None:
             raise BadInput("--perplexity-rise finds the rule itself: leave --rule out")
         bridge, corpus = _loaded(source, text, length, packing=packing, device=device)
@@ -108,7 +111,7 @@ def sparsity(
             perplexity_rise_of=perplexity_rise,
             perplexity_tokens=perplexity_tokens,
             max_tokens=max_tokens,
-            untrained=baseline,
+            random_weights=random_weights,
             seed=seed,
             command=command,
         )
@@ -122,16 +125,13 @@ def _opened(store: Path | str) -> "ActivationStore":
 
 
 def _loaded(
-    model: str, text: str, length: int, *, packing: str, device: str
+    model: str, text: str, length: int, *, packing: Literal["pack", "document"], device: str
 ) -> "tuple[TransformerBridge, Corpus]":
     from interp.corpus.sources import open_corpus
     from interp.models.load import load, reference_of
 
-    if packing not in ("pack", "document"):
-        raise BadInput(f"--packing {packing}: pack or document")
     bridge = load(model, device=device)
-    how = "document" if packing == "document" else "pack"
-    return bridge, open_corpus(text, reference_of(bridge), length=length, packing=how)
+    return bridge, open_corpus(text, reference_of(bridge), length=length, packing=packing)
 
 
 def _write(found: "SparsityStats", out: Path, overwrite: bool, json: bool) -> None:

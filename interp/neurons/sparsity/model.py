@@ -18,6 +18,7 @@ from interp.corpus.corpus import Corpus
 from interp.models.load import load, reference_of
 from interp.models.mlp_weights import mlp_weights
 from interp.models.randomised import randomised_model
+from interp.neurons.baseline_store import baseline_name, refuse_baseline
 from interp.neurons.sparsity.perplexity import (
     perplexity_rise,
     refuse_without_next_token,
@@ -26,12 +27,13 @@ from interp.neurons.sparsity.perplexity import (
 from interp.neurons.sparsity.rule import ActivityRule
 from interp.neurons.sparsity.run import (
     SAMPLE_ROWS,
+    Baseline,
     LayerRule,
     OutWeights,
     fit_layer,
     measure_sparsity,
 )
-from interp.neurons.sparsity.sources import ModelRows, RowSource, StoreRows, sample_rows
+from interp.neurons.sparsity.sources import ModelRows, StoreRows, sample_rows
 from interp.neurons.sparsity.stats import Perplexity, SparsityStats
 from interp.results.errors import BadInput, Mismatch
 
@@ -49,7 +51,7 @@ def model_sparsity(
     perplexity_rise_of: float | None = None,
     max_tokens: int = 20_000,
     perplexity_tokens: int = 0,
-    untrained: bool = True,
+    random_weights: bool = True,
     seed: int = 0,
     command: str = "interp.model_sparsity",
 ) -> SparsityStats:
@@ -57,7 +59,7 @@ def model_sparsity(
 
     Without a `rule` it is `relu` for ReLU and cett:0.2 for others; `perplexity_rise_of` (0.01 is
     1%) finds θ instead, as 2402.03804 does, on `perplexity_tokens` of the same text (2,000 if not
-    given). `untrained` adds the same model with every weight drawn again, where its files are
+    given). `random_weights` adds the same model with every weight drawn again, where its files are
     known. Raises BadInput for `relu` on neurons that have no zero, Unsupported for MLPs that are
     mixtures of experts.
     """
@@ -87,13 +89,13 @@ def model_sparsity(
         command=command,
     )
     reference = reference_of(bridge)
-    if not untrained or reference is None or reference.path is None:
+    if not random_weights or reference is None or reference.path is None:
         return run()
     with TemporaryDirectory() as temporary:
         random = load(str(randomised_model(reference.path, Path(temporary) / "random", seed)),
                       device=str(next(bridge.original_model.parameters()).device))  # fmt: skip
         rows = replace(source, bridge=random)
-        return run(untrained=(rows, out_weights(random, source.sites)))
+        return run(baseline=Baseline("random weights", rows, out_weights(random, source.sites)))
 
 
 def store_sparsity(
@@ -102,40 +104,38 @@ def store_sparsity(
     sites: Sequence[str] = (),
     rule: ActivityRule | None = None,
     model: TransformerBridge | Path | str | None = None,
-    untrained: ActivationStore | None = None,
+    baseline: ActivationStore | None = None,
     max_tokens: int = 20_000,
     seed: int = 0,
     command: str = "interp.store_sparsity",
 ) -> SparsityStats:
     """Sparsity of the neurons in a store, special tokens left out.
 
-    `model` gives the weights that say what neurons write; without it there is no CETT. `untrained`
-    is a store of the same sites and text from random weights. Without a `rule` it is `relu` where
-    neurons are exactly 0 somewhere. Raises Mismatch for an untrained store of another text.
+    `model` gives the weights that say what neurons write; without it there is no CETT. `baseline`
+    is a store of the same sites and text from another model, such as one with random weights.
+    Without a `rule` it is `relu` where neurons are exactly 0 somewhere. Raises Mismatch for a
+    baseline of another text or of the same weights.
     """
     source = StoreRows.of(store, sites, max_tokens=max_tokens)
     rule = rule or _rule_of_rows(source, model is not None)
     W_out = None if model is None else out_weights(model, source.sites)
     _check_widths(source, W_out)
-    beside: tuple[RowSource, OutWeights | None] | None = None
-    if untrained is not None:
-        if untrained.provenance.corpus_hash != store.provenance.corpus_hash:
-            raise Mismatch(
-                f"{untrained.path} is of another text than {store.path}: capture the untrained "
-                "model over the same corpus with the same options"
-            )
-        # The untrained model's own weights are not known here: nothing is said of its outputs.
-        beside = (StoreRows.of(untrained, source.sites, max_tokens=max_tokens), None)
+    beside: Baseline | None = None
+    if baseline is not None:
+        refuse_baseline(store, baseline)
+        # The baseline's own weights are not known here: nothing is said of its outputs.
+        rows = StoreRows.of(baseline, source.sites, max_tokens=max_tokens)
+        beside = Baseline(baseline_name(baseline), rows, None)
         if rule.name == "cett":
             raise BadInput(
-                f"rule {rule} needs the untrained model's weights, which its store does not hold: "
+                f"rule {rule} needs the baseline model's weights, which its store does not hold: "
                 "measure the models themselves, or use relu, abs, relmax or topk"
             )
     return measure_sparsity(
         source,
         rule=rule,
         W_out=W_out,
-        untrained=beside,
+        baseline=beside,
         seed=seed,
         model_hash=store.provenance.model_hash,
         command=command,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ class LayerRule:
 
     active: Active
     epsilon: float | None
+
+
+class Baseline(NamedTuple):
+    """Another model on the same text: what it is called, its rows and what its neurons write."""
+
+    name: str
+    source: RowSource
+    W_out: OutWeights | None
 
 
 def fit_rule(
@@ -81,7 +90,7 @@ def measure_sparsity(
     *,
     rule: ActivityRule,
     W_out: OutWeights | None = None,
-    untrained: tuple[RowSource, OutWeights | None] | None = None,
+    baseline: Baseline | None = None,
     perplexity: Callable[[Mapping[str, LayerRule]], Perplexity] | None = None,
     seed: int = 0,
     model_hash: str | None = None,
@@ -89,10 +98,10 @@ def measure_sparsity(
 ) -> SparsityStats:
     """Activation rates, dead and dense shares, unions and norm shares of every layer.
 
-    `W_out` by site is needed by the rule `cett` and for all that is said of outputs. `untrained`
-    is the same model with random weights on the same text, measured the same way (under `cett` at
-    the same θ, with thresholds of its own). Under `torchrun` the processes share the rows, and all
-    get the same numbers. Raises BadInput where no token is left.
+    `W_out` by site is needed by the rule `cett` and for all that is said of outputs. `baseline`
+    is another model on the same text, such as one with random weights, measured the same way (under
+    `cett` at the same θ, with thresholds of its own). Under `torchrun` the processes share the
+    rows, and all get the same numbers. Raises BadInput where no token is left.
     """
     rules = fit_rule(source, rule, W_out)
     found = gather(source, rules, W_out)
@@ -104,8 +113,8 @@ def measure_sparsity(
              for site in sites]
         )
     }  # fmt: skip
-    if untrained is not None:
-        baselines["random weights"] = _untrained(*untrained, rule=rule, sites=sites, seed=seed)
+    if baseline is not None:
+        baselines[baseline.name] = _beside(baseline, rule=rule, sites=sites, seed=seed)
     first = found[sites[0]]
     return SparsityStats(
         rule=rule,
@@ -126,13 +135,13 @@ def measure_sparsity(
     )
 
 
-def _untrained(
-    source: RowSource, W_out: OutWeights | None, *, rule: ActivityRule, sites: tuple[str, ...],
-    seed: int,
-) -> Float[np.ndarray, "layers measures"]:  # fmt: skip
+def _beside(
+    baseline: Baseline, *, rule: ActivityRule, sites: tuple[str, ...], seed: int
+) -> Float[np.ndarray, "layers measures"]:
+    _, source, W_out = baseline
     if source.sites != sites:
         raise BadInput(
-            f"the untrained model has {', '.join(source.sites)}, the trained one "
+            f"the baseline has {', '.join(source.sites)}, the model itself "
             f"{', '.join(sites)}: give the same sites of both"
         )
     found = gather(source, fit_rule(source, rule, W_out), W_out)

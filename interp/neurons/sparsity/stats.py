@@ -90,7 +90,7 @@ class SparsityStats:
     n_sequences: int
     baselines: dict[str, Float[np.ndarray, "layers measures"]]
     """By name: `gaussian` has independent neurons of the same means and deviations,
-    `random weights` is the same model untrained, on the same text."""
+    `random weights` is the same model untrained, any other a store of the same text by its name."""
     perplexity: Perplexity | None
     provenance: Provenance
 
@@ -127,8 +127,7 @@ class SparsityStats:
 
     def notes(self) -> list[str]:
         """What stands under the table."""
-        names = {"gaussian": "g", "random weights": "r"}
-        marks = ", ".join(f"{names.get(name, name)} {name}" for name in self.baselines)
+        marks = ", ".join(f"{_mark(name)} {name}" for name in self.baselines)
         lines = [
             f"Rule {self.rule}; {self.n_tokens:,} tokens of {self.n_sequences:,} sequences; 95% "
             "intervals over sequences, for dead and dense neurons Wilson's over neurons.",
@@ -228,7 +227,7 @@ class SparsityStats:
         if np.isfinite(self.low[at]):
             text += f" [{self.low[at]:.3f}, {self.high[at]:.3f}]"
         beside = [
-            f"{name[0]} {array[at]:.3f}"
+            f"{_mark(name)} {array[at]:.3f}"
             for name, array in self.baselines.items()
             if np.isfinite(array[at])
         ]
@@ -282,3 +281,8 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
+
+
+def _mark(name: str) -> str:
+    """The letter of a baseline in the table: Gaussian, random weights, or another model."""
+    return "g" if name == "gaussian" else "r" if name.startswith("random weights") else "b"

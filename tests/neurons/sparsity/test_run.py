@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from interp.capture import ActivationStore, record
+from interp.capture.plan import plan_capture
+from interp.capture.run import execute
 from interp.corpus.corpus import Corpus
 from interp.models.load import load
 from interp.neurons.sparsity import ActivityRule, SparsityStats, model_sparsity, store_sparsity
@@ -44,7 +46,7 @@ def test_a_store_and_its_model_give_the_same_sparsity(
     store: ActivationStore, relu_directory: Path, corpus: Corpus
 ) -> None:
     stored = store_sparsity(store, model=relu_directory)
-    live = model_sparsity(load(relu_directory, device="cpu"), corpus, untrained=False)
+    live = model_sparsity(load(relu_directory, device="cpu"), corpus, random_weights=False)
     assert str(stored.rule) == str(live.rule) == "relu"
     assert stored.sites == live.sites
     for name in ("value", "low", "high", "n"):
@@ -62,12 +64,24 @@ def test_rates_are_those_of_the_stores_own_rows(store: ActivationStore) -> None:
         assert layer.histogram.sum() == found.n_tokens == text.sum()
 
 
-def test_a_store_is_held_against_one_of_random_weights(store: ActivationStore) -> None:
-    found = store_sparsity(store, untrained=store)
-    np.testing.assert_array_equal(
-        found.baseline("random weights", "active"), found.column("active")[:, 0]
-    )
-    assert np.isnan(found.baseline("random weights", "needed_0.9")).all()
+def test_a_baseline_is_called_what_it_is_and_measured_as_a_store_of_its_own(
+    store: ActivationStore, corpus: Corpus, tmp_path: Path
+) -> None:
+    directory = tiny_model_directory("gpt2", tmp_path / "model", activation_function="relu", seed=3)
+    other = load(directory, device="cpu")
+    trained = record(other, corpus, SITES, tmp_path / "store", max_tokens=10_000)
+    plan = plan_capture(other, corpus, SITES, max_tokens=10_000, random_weights=3)
+    drawn = execute(plan, other, corpus, tmp_path / "drawn")
+    for beside, name, mark in ((trained, str(trained.path), "b"), (drawn, "random weights 3", "r")):
+        found = store_sparsity(store, baseline=beside)
+        assert list(found.baselines) == ["gaussian", name]
+        np.testing.assert_array_equal(
+            found.baseline(name, "active"), store_sparsity(beside).column("active")[:, 0]
+        )
+        assert np.isnan(found.baseline(name, "needed_0.9")).all()
+        assert f"{mark} {name}" in str(found)
+    with pytest.raises(Mismatch, match="same weights"):
+        store_sparsity(store, baseline=store)
 
 
 def test_sampled_rows_are_evenly_spaced_rows_of_the_source(
@@ -112,10 +126,10 @@ def test_dropping_nothing_leaves_perplexity_and_more_is_dropped_for_a_larger_ris
     relu_directory: Path, corpus: Corpus
 ) -> None:
     bridge = load(relu_directory, device="cpu")
-    nothing = model_sparsity(bridge, corpus, perplexity_tokens=300, untrained=False)
+    nothing = model_sparsity(bridge, corpus, perplexity_tokens=300, random_weights=False)
     assert nothing.perplexity is not None
     assert nothing.perplexity.rise == (0.0, 0.0, 0.0)
-    asked = {"perplexity_tokens": 300, "untrained": False}
+    asked = {"perplexity_tokens": 300, "random_weights": False}
     small, large = (
         model_sparsity(bridge, corpus, perplexity_rise_of=rise, **asked) for rise in (1e-4, 3e-3)
     )
@@ -137,7 +151,7 @@ def test_what_cannot_be_measured_is_refused(
         store_sparsity(gelu)
     with pytest.raises(Mismatch, match="another text"):
         other = record(bridge, make_corpus(seed=1), SITES, tmp_path / "other", max_tokens=200)
-        store_sparsity(store, untrained=other)
+        store_sparsity(store, baseline=other)
     with pytest.raises(BadInput, match="no measure 'speed'"):
         store_sparsity(store).column("speed")
 
@@ -147,7 +161,7 @@ def test_every_style_of_model_has_a_sparsity(
     style: str, model_directory: Callable[[str], Path]
 ) -> None:
     bridge = load(model_directory(style), device="cpu")
-    found = model_sparsity(bridge, make_corpus(4), untrained=False)
+    found = model_sparsity(bridge, make_corpus(4), random_weights=False)
     assert len(found.layers) == (2 if style == "t5" else 3)
     assert np.isfinite(found.column("active")).all()
 
