@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -40,8 +40,10 @@ def emergence(
     rule: Annotated[
         str | None, typer.Option("--rule", help="When a neuron is active, as for sparsity.")
     ] = None,
-    starts: Annotated[int, typer.Option("--starts", help="Starts of clustering, at least 8.")] = 8,
-    random: Annotated[int, typer.Option("--random", help="Random partitions, at least 50.")] = 50,
+    restarts: Annotated[
+        int, typer.Option("--restarts", help="Starts of clustering, at least 8.")
+    ] = 8,
+    draws: Annotated[int, typer.Option("--draws", help="Random partitions, at least 50.")] = 50,
     permutations: Annotated[
         int, typer.Option("--permutations", help="Shuffles of the labels behind each score.")
     ] = 20,
@@ -53,7 +55,8 @@ def emergence(
     ] = 50_000,
     length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
     packing: Annotated[
-        str, typer.Option("--packing", help="document: each in a row of its own, or pack.")
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
     ] = "document",
     seed: Seed = 0,
     device: Device = "cpu",
@@ -66,13 +69,11 @@ def emergence(
     curves is emergence.html in --out.
 
     Example: interp modules emergence functions/planted --text lines.jsonl --label function
-    --n-experts 12 --out emergence
+    --length 19 --n-experts 12 --out emergence
     """
     from interp.modules.emergence import follow_series
     from interp.neurons.sparsity import ActivityRule
 
-    if packing not in ("pack", "document"):
-        raise BadInput(f"--packing {packing}: pack or document")
     if not 0 < tolerance < 1:
         raise BadInput(f"--tolerance {tolerance}: expected a number between 0 and 1")
     found = follow_series(
@@ -85,12 +86,12 @@ def emergence(
         sites=sites or [],
         reference=reference,
         rule=None if rule is None else ActivityRule.parse(rule),
-        n_starts=starts,
-        n_random=random,
+        n_starts=restarts,
+        n_random=draws,
         n_permutations=permutations,
         max_tokens=max_tokens,
         length=length,
-        packing="document" if packing == "document" else "pack",
+        packing=packing,
         device=device,
         seed=seed,
         overwrite=overwrite,
