@@ -32,6 +32,10 @@ class RestrictionEffect:
     random_change: Float64[np.ndarray, "functions draws functions"]
     """The same with as many experts of each layer drawn at random."""
     n_tokens: Int64[np.ndarray, " functions"]
+    n_choosing: int = 0
+    """Documents that the experts were chosen on."""
+    n_measured: int = 0
+    """Other documents, which all losses are of."""
 
     def summary(self) -> dict[str, Any]:
         """For machines: the changes, own minus others beside random experts, and its p."""
@@ -46,6 +50,8 @@ class RestrictionEffect:
             "random_own_minus_other": self.random_own_minus_other,
             "p": self.p,
             "n_tokens": self.n_tokens,
+            "n_choosing": self.n_choosing,
+            "n_measured": self.n_measured,
         }
 
     @property

@@ -140,7 +140,8 @@ class NativeRouting:
             effect = self.restriction
             lines.append(
                 f"restricted routers: change of the loss in nats a token when {_WHAT[effect.mode]},"
-                f" beside {effect.n_draws} draws of as many experts a layer"
+                f" beside {effect.n_draws} draws of as many experts a layer; experts were chosen "
+                f"on {effect.n_choosing:,} documents and losses are of {effect.n_measured:,} others"
             )
         return lines
 

@@ -1,6 +1,6 @@
 """Run a mixture of experts over a text and report how its routers use its experts."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from interp.modules.native.capacity import CapacityRule, Rounding
 from interp.modules.native.capacity_effect import capacity_effect
 from interp.modules.native.cosines import weight_cosines
 from interp.modules.native.counting import Reading, from_all, tally_routing
-from interp.modules.native.functions import FunctionRouting, function_routing
+from interp.modules.native.functions import function_routing
+from interp.modules.native.halves import halves, rows_of, sequences_of
 from interp.modules.native.load import router_load
 from interp.modules.native.overlap import ExpertOverlap, independence_p, independent_pairs
 from interp.modules.native.restriction import (
@@ -67,7 +68,8 @@ def read_native(
     words or numbers; negative numbers are no function. Without `capacity_factor` a model with a
     capacity of its own (Switch) is held to that, counted as its own code does, and others to none.
     `restrict` measures what functions lose when their experts are closed, with `draws` random sets
-    beside each. Under `torchrun` the ranks share the batches, and all return the same.
+    beside each; experts are chosen on half of the documents and closed on the others.
+    Under `torchrun` the ranks share the batches, and all return the same.
 
     Raises Unsupported for a dense model or a mixture we do not read, BadInput for a label with one
     function only or experts that cannot be dealt to `devices`.
@@ -117,8 +119,8 @@ def read_native(
         capacity=None if rule is None else capacity_effect(
             table, asdict(rule), n_experts=blocks[0].n_experts, rng=_rng(seed, 3)
         ),
-        restriction=None if restrict is None or functions is None else _restriction(
-            reading, functions, mode=restrict, draws=draws, seed=seed
+        restriction=None if restrict is None else _restriction(
+            reading, table, mode=restrict, draws=draws, permutations=permutations, seed=seed
         ),
         provenance=Provenance.collect(
             command,
@@ -210,14 +212,33 @@ def _overlap(
 
 
 def _restriction(
-    reading: Reading, found: FunctionRouting, *, mode: Mode, draws: int, seed: int
+    reading: Reading,
+    table: RoutingTable,
+    *,
+    mode: Mode,
+    draws: int,
+    permutations: int,
+    seed: int,
 ) -> RestrictionEffect:
+    """Experts are chosen on half of the documents: on their own they would seem to matter more."""
+    label = reading.label
+    assert label is not None
+    choosing, measured = halves(table, rng=_rng(seed, 6))
+    found = function_routing(
+        rows_of(table, choosing),
+        label=label,
+        names=reading.corpus.label_values.get(label),
+        rng=_rng(seed, 7),
+        permutations=permutations,
+    )
     experts = experts_to_close(found, mode=mode, top_k=reading.blocks[0].top_k, fdr=_FDR)
     conditions = conditions_of(experts, mode=mode, draws=draws, rng=_rng(seed, 4))
-    label = found.label
-    own = measure_losses(reading.bridge, reading.blocks, conditions, reading.batches(), label=label)
+    parts = (sequences_of(batch, measured) for batch in reading.batches())
+    batches = (part for part in parts if len(part.sequence))
+    own = measure_losses(reading.bridge, reading.blocks, conditions, batches, label=label)
     sums = [part for theirs in from_all(reading.ranks, own) for part in theirs]
-    return restriction_effect(sums, found, experts, mode=mode, draws=draws, rng=_rng(seed, 5))
+    effect = restriction_effect(sums, found, experts, mode=mode, draws=draws, rng=_rng(seed, 5))
+    return replace(effect, n_choosing=len(choosing), n_measured=len(measured))
 
 
 def _rng(seed: int, part: int) -> np.random.Generator:

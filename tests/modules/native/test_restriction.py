@@ -6,6 +6,7 @@ from interp.interventions import intervened
 from interp.models.load import load
 from interp.modules.native.blocks import native_blocks
 from interp.modules.native.functions import FunctionRouting
+from interp.modules.native.halves import halves, rows_of
 from interp.modules.native.restriction import (
     closing,
     experts_to_close,
@@ -13,6 +14,7 @@ from interp.modules.native.restriction import (
     restrict_router,
 )
 from interp.modules.native.run import read_native
+from interp.modules.native.table import RoutingTable
 from interp.plots.native_moe import restriction_rows
 from interp.results.errors import BadInput
 from tests.models import tiny_model_directory
@@ -119,7 +121,7 @@ def test_layers_without_experts_to_close_are_left_as_they_are(model_directory):
 def test_the_effect_is_a_difference_of_losses_beside_random_experts(model_directory, style: str):
     found = read_native(
         str(model_directory(style)),
-        labelled_corpus(72),
+        labelled_corpus(144),
         label="function",
         restrict="forbid",
         batch_size=72,
@@ -143,6 +145,35 @@ def test_the_effect_is_a_difference_of_losses_beside_random_experts(model_direct
     assert {len(line) for line in lines} == {len(heading)}
 
 
+def test_documents_are_dealt_in_two_halves_with_as_many_of_every_function():
+    function = np.repeat([0, 1, 2, -1], [10, 21, 40, 5])
+    document = np.random.default_rng(0).permutation(len(function)).astype(np.int64)
+    one = np.ones((len(function), 1, 2))
+    order = np.argsort(document)
+    table = RoutingTable(
+        document=document[order],
+        function=function[order],
+        n_tokens=np.ones(len(function), np.int64),
+        chosen=one.astype(np.int64),
+        probability=one,
+        entropy=one[..., 0],
+        together=np.zeros((1, 2, 2), np.int64),
+        group=np.zeros(0, np.int64),
+        capacity=np.zeros((0, 1, 4), np.int64),
+    )
+    choosing, measured = halves(table, rng=np.random.default_rng(1))
+    assert sorted([*choosing, *measured]) == sorted(document[function >= 0])
+    counts = [
+        np.bincount(rows_of(table, half).function, minlength=3) for half in (choosing, measured)
+    ]
+    assert np.abs(counts[0] - counts[1]).max() == 1
+    other, _ = halves(table, rng=np.random.default_rng(2))
+    assert set(other) != set(choosing)
+    alone = table._replace(function=np.where(np.arange(len(function)), table.function.clip(0), 7))
+    with pytest.raises(BadInput, match="function 7 of the label has documents in one half"):
+        halves(alone, rng=np.random.default_rng(0))
+
+
 @torch.no_grad()
 def test_a_functions_loss_is_transformers_own_over_its_tokens(model_directory):
     bridge = load(str(model_directory("olmoe")), device="cpu")
@@ -151,8 +182,14 @@ def test_a_functions_loss_is_transformers_own_over_its_tokens(model_directory):
         bridge, corpus, label="function", restrict="forbid", draws=1, permutations=19, shuffles=2
     )
     assert found.restriction is not None
+    assert (found.restriction.n_choosing, found.restriction.n_measured) == (18, 18)
+    assert "chosen on 18 documents and losses are of 18 others" in found.notes()[-1]
+    function = np.arange(36) % 3
+    drawn = np.lexsort((np.random.default_rng([0, 6]).random(36), function))
     sums, counts = np.zeros(3), np.zeros(3)
     for batch in corpus.batches(1):
+        if batch.document[0, 0] in drawn[0::2]:
+            continue
         n = int(batch.attention_mask.sum())
         tokens = torch.from_numpy(batch.tokens[:, :n])
         loss = bridge.original_model(tokens, labels=tokens).loss

@@ -255,11 +255,11 @@ def one_rank(rank: int, directory: str, out: str) -> None:
 def two_rank_reading(directory: str) -> NativeRouting:
     return read_native(
         directory,
-        labelled_corpus(),
+        labelled_corpus(144),
         label="function",
         capacity_factor=1.0,
         group_sequences=2,
-        batch_size=8,
+        batch_size=24,
         restrict="forbid",
         device="cpu",
         permutations=999,
