@@ -16,6 +16,7 @@ from interp.capture.header import COLUMNS, StoreHeader
 from interp.capture.precision import ON_DISK, StoredDtype
 from interp.capture.weights import weights_hash
 from interp.corpus.corpus import Corpus, TokenBatch
+from interp.models.context import refuse_beyond_context
 from interp.models.fidelity import Fidelity, check_fidelity
 from interp.models.identity import model_hash
 from interp.models.load import reference_of, unedited
@@ -77,7 +78,7 @@ def plan_capture(
     """
     _check_numbers(max_tokens, dtype, batch_size, shard_bytes)
     refuse_hooked(model)
-    _refuse_too_long(model, corpus)
+    refuse_beyond_context(model, corpus.length)
     resolved = resolve_sites(model, list(sites))
     _refuse_decoder(model, resolved.names)
     probe = next(corpus.batches(min(batch_size, _PROBED_SEQUENCES)))
@@ -114,15 +115,6 @@ def _check_numbers(max_tokens: int, dtype: str, batch_size: int, shard_bytes: in
     ):
         if value < 1:
             raise BadInput(f"--{name} is {value}: it must be at least 1")
-
-
-def _refuse_too_long(model: TransformerBridge, corpus: Corpus) -> None:
-    n_ctx = getattr(model.original_model.config, "max_position_embeddings", None)
-    if n_ctx is not None and corpus.length > n_ctx:
-        raise BadInput(
-            f"sequences of {corpus.length} tokens do not fit the model's context of {n_ctx}: "
-            f"open the corpus with a length (--length) of at most {n_ctx}"
-        )
 
 
 def _probe(

@@ -53,7 +53,10 @@ def emergence(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Tokens to read, at most.")
     ] = 50_000,
-    length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", help="Positions of one sequence; 128, or the context if shorter."),
+    ] = None,
     packing: Annotated[
         Literal["pack", "document"],
         typer.Option("--packing", help="Documents end to end, or one in a row."),

@@ -59,7 +59,10 @@ def layers(
     biased: Annotated[
         bool, typer.Option("--biased", help="CKA as often published, with its floor d/(d + n).")
     ] = False,
-    length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", help="Positions of one sequence; 128, or the context if shorter."),
+    ] = None,
     packing: Annotated[
         Literal["pack", "document"],
         typer.Option("--packing", help="Documents end to end, or one in a row."),

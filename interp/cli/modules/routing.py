@@ -32,7 +32,12 @@ def routing(
         str | None,
         typer.Option("--text", help="Or a plain text, as for `interp capture`: loss only."),
     ] = None,
-    length: Annotated[int, typer.Option("--length", help="Tokens of a row of the text.")] = 64,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length", help="Tokens of a row of the text; 64, or the context if shorter."
+        ),
+    ] = None,
     packing: Annotated[
         str, typer.Option("--packing", help="pack, or document: each begins a row of its own.")
     ] = "pack",
@@ -118,16 +123,19 @@ def _check(items: Path | None, text: str | None, packing: str, given: dict[str, 
 
 
 def _items(
-    bridge: Any, model: str, items: Path | None, text: str | None, how: tuple[int, str, int]
+    bridge: Any, model: str, items: Path | None, text: str | None, how: tuple[int | None, str, int]
 ) -> Any:
     from interp.corpus.sources import open_corpus
+    from interp.models.context import length_within, refuse_beyond_context
     from interp.modules.perturbation.items import read_function_items
     from interp.modules.routing.reading import text_items
 
     if items is not None:
         return read_function_items(items, bridge.tokenizer)
     length, packing, max_tokens = how
+    length = length_within(bridge, length, default=64)
     corpus = open_corpus(text, model, length=length, packing=packing)  # pyright: ignore[reportArgumentType]
+    refuse_beyond_context(bridge, corpus.length)
     return text_items(corpus, max_tokens=max_tokens)
 
 

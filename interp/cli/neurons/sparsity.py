@@ -48,7 +48,10 @@ def sparsity(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Tokens to read, in whole sequences.")
     ] = 20_000,
-    length: Annotated[int, typer.Option("--length", help="Positions of one sequence.")] = 128,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", help="Positions of one sequence; 128, or the context if shorter."),
+    ] = None,
     packing: Annotated[
         Literal["pack", "document"],
         typer.Option("--packing", help="Documents end to end, or one in a row."),
@@ -125,12 +128,14 @@ def _opened(store: Path | str) -> "ActivationStore":
 
 
 def _loaded(
-    model: str, text: str, length: int, *, packing: Literal["pack", "document"], device: str
+    model: str, text: str, length: int | None, *, packing: Literal["pack", "document"], device: str
 ) -> "tuple[TransformerBridge, Corpus]":
     from interp.corpus.sources import open_corpus
+    from interp.models.context import length_within
     from interp.models.load import load, reference_of
 
     bridge = load(model, device=device)
+    length = length_within(bridge, length)
     return bridge, open_corpus(text, reference_of(bridge), length=length, packing=packing)
 
 

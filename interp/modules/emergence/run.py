@@ -13,6 +13,7 @@ import numpy as np
 from interp.capture.distributed import current_ranks
 from interp.corpus.corpus import Corpus
 from interp.corpus.sources import Packing, open_corpus
+from interp.models.context import length_within, refuse_beyond_context
 from interp.models.hub import fetch
 from interp.models.identity import model_hash
 from interp.models.load import load
@@ -54,7 +55,7 @@ def follow_series(
     n_random: int = LEAST_DRAWS,
     n_permutations: int = 20,
     max_tokens: int = 50_000,
-    length: int = 128,
+    length: int | None = None,
     packing: Packing = "document",
     device: str = "cpu",
     seed: int = 0,
@@ -64,9 +65,10 @@ def follow_series(
     """The stability of neurons, experts, partitions and sparsity over a series of checkpoints.
 
     `series` is what `checkpoints` takes, `steps` some of its steps; `data` is a labelled text as
-    for `interp capture --label`. Experts are fixed at step `reference` (the last), by balanced
-    k-means of the weights from `n_starts` starts. A checkpoint that is done is kept in `out`, and
-    the same call goes on with the rest; `overwrite` starts again.
+    for `interp capture --label`, in sequences of `length`, 128 or the model's context if not given.
+    Experts are fixed at step `reference` (the last), by balanced k-means of the weights from
+    `n_starts` starts. A checkpoint that is done is kept in `out`, and the same call goes on with
+    the rest; `overwrite` starts again.
 
     Raises Mismatch for a series of different shapes and for an `out` of other settings, BadInput
     where experts do not divide a layer, for fewer than 8 starts, 50 random partitions or two
@@ -94,7 +96,10 @@ def follow_series(
         rule=rule,
         seed=seed,
     )
-    corpus = open_corpus(data, _first_files(chosen), length=length, packing=packing, labels=labels)
+    files = _first_files(chosen)
+    length = length_within(files, length)
+    corpus = open_corpus(data, files, length=length, packing=packing, labels=labels)
+    refuse_beyond_context(files, corpus.length)
     settings = {
         **asdict(probe),
         "rule": None if rule is None else str(rule),

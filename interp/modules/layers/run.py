@@ -11,6 +11,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from interp.capture.store import ActivationStore
 from interp.corpus.corpus import Corpus, TokenBatch
 from interp.corpus.sources import Packing, open_corpus
+from interp.models.context import length_within, refuse_beyond_context
 from interp.models.identity import model_hash
 from interp.models.load import load, reference_of
 from interp.modules.layers.analysis import Estimator, LayerAnalysis
@@ -45,7 +46,7 @@ def analyse_layers(
     minibatch: int = 64,
     pooling: PoolingOfStates = "weighted",
     estimator: Estimator = "debiased",
-    length: int = 128,
+    length: int | None = None,
     packing: Packing = "document",
     field: str = "text",
     batch_size: int = 16,
@@ -60,7 +61,8 @@ def analyse_layers(
     from that. Without `n_clusters` the largest fall in the similarity of neighbours decides.
     `remove` skips each layer, `swaps` puts every layer in every place, `draws`
     random choices of as many layers stand beside the shortened model, and `to` is a checkpoint of
-    the same shape to which the loss is followed along a line. Under `torchrun` the ranks share the
+    the same shape to which the loss is followed along a line. Sequences have `length` tokens, 128
+    or the model's context if not given. Under `torchrun` the ranks share the
     work, and all return what one process does.
 
     Raises Unsupported for a model that is not a decoder, BadInput for too little text or clusters
@@ -71,8 +73,10 @@ def analyse_layers(
     if n < 2:
         raise BadInput(f"a model of {n} layer: at least 2 are needed to compare")
     corpus = data if isinstance(data, Corpus) else open_corpus(
-        data, reference_of(bridge) or bridge.tokenizer, length=length, packing=packing, field=field
+        data, reference_of(bridge) or bridge.tokenizer, length=length_within(bridge, length),
+        packing=packing, field=field,
     )  # fmt: skip
+    refuse_beyond_context(bridge, corpus.length)
     other = None if to is None else load(to, device=device)
     seen, unseen = _parted(corpus, batch_size, n_sequences, n_evaluated)
     how = {"pooling": pooling, "estimator": estimator, "minibatch": minibatch, "seed": seed}

@@ -10,6 +10,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from interp.capture.distributed import current_ranks
 from interp.corpus.corpus import Corpus
 from interp.corpus.sources import Packing, open_corpus
+from interp.models.context import length_within, refuse_beyond_context
 from interp.models.identity import model_hash
 from interp.models.load import load, reference_of
 from interp.modules.native.blocks import NativeBlock, native_blocks
@@ -43,7 +44,7 @@ def read_native(
     data: Any,
     *,
     label: str | None = None,
-    length: int = 128,
+    length: int | None = None,
     packing: Packing = "document",
     field: str = "text",
     max_tokens: int = 50_000,
@@ -64,7 +65,8 @@ def read_native(
     """Load, entropy, overlap, functions and capacity of every mixture-of-experts layer of `model`.
 
     `data` is what `open_corpus` takes, or a Corpus. Statistics are over text tokens, capacity over
-    all tokens that are not padding, as the router meets them. `label` names a column of functions,
+    all tokens that are not padding, as the router meets them. Sequences have `length` tokens, 128
+    or the model's context if not given. `label` names a column of functions,
     words or numbers; negative numbers are no function. Without `capacity_factor` a model with a
     capacity of its own (Switch) is held to that, counted as its own code does, and others to none.
     `restrict` measures what functions lose when their experts are closed, with `draws` random sets
@@ -80,8 +82,9 @@ def read_native(
     if restrict is not None and label is None:
         raise BadInput("restricting routers by function needs a function label: name one")
     corpus = data if isinstance(data, Corpus) else _corpus(
-        bridge, data, label, length=length, packing=packing, field=field
+        bridge, data, label, length=length_within(bridge, length), packing=packing, field=field
     )  # fmt: skip
+    refuse_beyond_context(bridge, corpus.length)
     _check_label(corpus, label)
     reading = Reading(
         bridge=bridge,

@@ -11,6 +11,7 @@ import numpy as np
 from transformer_lens.model_bridge import TransformerBridge
 
 from interp.capture.store import ActivationStore
+from interp.models.context import refuse_long_items
 from interp.modules.functional.find import paired
 from interp.modules.partition import Partition
 from interp.modules.perturbation.assembly import result_of
@@ -67,6 +68,7 @@ def perturb(
     pairs = paired(scores, partitions)
     digest = check_models(bridge, pairs, force=force)
     validation, test = splits_of(items)
+    refuse_long_items(bridge, {item.id: len(item.tokens) for item in items})
     special = special_ids_of(bridge)
     if store is not None:
         check_unseen(test, store, special)

@@ -8,6 +8,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.capture.weights import in_memory_hash
 from interp.models.architectures import ARCHITECTURES
+from interp.models.context import refuse_long_items
 from interp.modules.partition import Partition
 from interp.modules.perturbation.items import FunctionItem, function_items_hash
 from interp.modules.perturbation.measuring import item_batches
@@ -51,6 +52,7 @@ def measure_routing(
     """
     own = settings or RoutingSettings()
     digest = _admit(bridge, partitions, own, force=force)
+    refuse_long_items(bridge, {item.id: len(item.tokens) for item in items})
     learn, test = (
         item_batches([i for i in items if i.split == split], batch_size=own.batch_size)
         for split in ("validation", "test")

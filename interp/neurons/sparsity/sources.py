@@ -14,6 +14,7 @@ from interp.capture.finite import finite_rows
 from interp.capture.forward import SiteReader, refuse_hooked
 from interp.capture.store import ActivationStore
 from interp.corpus.corpus import Corpus, TokenBatch
+from interp.models.context import refuse_beyond_context
 from interp.models.sites import resolve_sites
 from interp.results.errors import BadInput
 
@@ -121,8 +122,12 @@ class ModelRows:
     def of(
         cls, bridge: TransformerBridge, corpus: Corpus, sites: Sequence[str], *, max_tokens: int
     ) -> "ModelRows":
-        """`sites` may hold wildcards; without any the neurons of every MLP that reads the text."""
+        """`sites` may hold wildcards; without any the neurons of every MLP that reads the text.
+
+        BadInput where the sequences are longer than the model's context.
+        """
         refuse_hooked(bridge)
+        refuse_beyond_context(bridge, corpus.length)
         config: Any = bridge.original_model.config
         resolved = resolve_sites(bridge, list(sites) or NEURONS)
         own = [
