@@ -10,11 +10,13 @@ import pytest
 
 from interp.capture import record
 from interp.cli import app
+from interp.cli.modules.partition import partition_text
 from interp.corpus.sources import open_corpus
 from interp.models.load import load
 from interp.modules.partition import Partition
 from interp.modules.perturbation.items import FunctionItem, write_function_items
 from interp.modules.routing.report import RoutingReport
+from interp.results.provenance import Provenance
 
 Run = Callable[..., tuple[int, str, str]]
 SITE = "blocks.1.mlp.hook_post"
@@ -110,8 +112,8 @@ def test_routing_prints_every_router_beside_random_experts(run, place, model_dir
     ("words", "said"),
     [
         (("--n-experts", 7), "48 neurons cannot be dealt to 7 experts"),
-        (("--by", "magic"), "--by magic"),
-        (("--by", "coactivation", "--n-experts", 6), "give activations"),
+        (("--by", "magic"), "--by"),
+        (("--by", "coactivation", "--n-experts", 6), "give --store or --text"),
         (("--n-experts", 6, "--site", "blocks.1.hook_resid_post"), "does not hold the neurons"),
     ],
 )
@@ -123,6 +125,22 @@ def test_bad_input_is_one_line(run, model_directory, tmp_path, words, said):
     assert code == 2
     assert said in err
     assert not (tmp_path / "p").exists()
+
+
+def test_neurons_without_an_edge_are_said_to_be_what_the_method_made_of_them():
+    labels = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
+    dead = np.array([False] * 4 + [True] * 2)
+    nothing = Provenance.collect("test", model_hash=None, corpus_hash=None, seed=0)
+
+    def said(kind: str, dead: np.ndarray) -> str:
+        return partition_text(Partition.of(
+            labels, site=SITE, kind=kind, model_hash=None, provenance=nothing, dead=dead
+        ))  # fmt: skip
+
+    assert "2 dead, dealt at the end" in said("weights", dead)
+    assert "2 without an edge, a community of their own" in said("louvain", dead)
+    assert "dead" not in said("louvain", dead)
+    assert "every neuron has an edge" in said("leiden", np.zeros(6, bool))
 
 
 def test_a_store_of_another_model_is_refused(run, place, model_directory, tmp_path):

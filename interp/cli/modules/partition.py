@@ -1,18 +1,17 @@
 """`interp modules partition`: form experts of a layer's neurons."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
+from interp.results.processes import check_alone
 
 if TYPE_CHECKING:
     from interp.modules.partition import Partition
-
-_BY = ("weights", "coactivation", "random", "louvain", "leiden")
 
 
 def partition(
@@ -27,7 +26,8 @@ def partition(
         int | None, typer.Option("--n-experts", help="Equal experts; must divide the neurons.")
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", help="weights, coactivation, random, louvain or leiden.")
+        Literal["weights", "coactivation", "random", "louvain", "leiden"],
+        typer.Option("--by", help="What forms experts; communities may be of any size."),
     ] = "weights",
     store: Annotated[
         Path | None, typer.Option("--store", help="Store that holds the site's activations.")
@@ -35,10 +35,16 @@ def partition(
     text: Annotated[
         str | None, typer.Option("--text", help="Or a text to run the model on, as for capture.")
     ] = None,
-    length: Annotated[int, typer.Option("--length", help="Tokens of a row of the text.")] = 64,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length", help="Tokens of a row of the text; 64, or the context if shorter."
+        ),
+    ] = None,
     packing: Annotated[
-        str, typer.Option("--packing", help="pack, or document: each begins a row of its own.")
-    ] = "pack",
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
+    ] = "document",
     n_rows: Annotated[
         int, typer.Option("--rows", help="Tokens to look at, evenly spaced, at most.")
     ] = 16_384,
@@ -52,13 +58,15 @@ def partition(
         ),
     ] = "relu",
     weights: Annotated[
-        str, typer.Option("--weights", help="Rows of a gated MLP: joined, gate or in.")
+        Literal["joined", "gate", "in"],
+        typer.Option("--weights", help="Rows of a gated MLP, by weights."),
     ] = "joined",
     affinity: Annotated[
-        str, typer.Option("--affinity", help="Weight of an edge: phi or moefication.")
+        Literal["phi", "moefication"], typer.Option("--affinity", help="Weight of an edge.")
     ] = "phi",
     cut: Annotated[
-        str, typer.Option("--cut", help="Of the graph: spectral, or metis (needs pymetis).")
+        Literal["spectral", "metis"],
+        typer.Option("--cut", help="Of the graph; metis needs pymetis."),
     ] = "spectral",
     n_restarts: Annotated[
         int, typer.Option("--restarts", help="Starts; the best is kept, all are compared.")
@@ -81,12 +89,10 @@ def partition(
     """
     from interp.modules.partitioning.run import partition as make
 
+    check_alone("interp modules partition")
     check_out(out, replace=overwrite)
-    _check("--by", by, _BY)
-    _check("--weights", weights, ("joined", "gate", "in"))
-    _check("--affinity", affinity, ("phi", "moefication"))
-    _check("--cut", cut, ("spectral", "metis"))
-    _check("--packing", packing, ("pack", "document"))
+    if store is None and text is None and by not in ("weights", "random"):
+        raise BadInput(f"--by {by} looks at what neurons do: give --store or --text")
     if store is not None and text is not None:
         raise BadInput("--store and --text: activations come from one of them")
     activity = None
@@ -97,11 +103,11 @@ def partition(
         model,
         site,
         n_experts,
-        by=by,  # pyright: ignore[reportArgumentType]
+        by=by,
         activity=activity,
-        rows=weights,  # pyright: ignore[reportArgumentType]
-        affinity=affinity,  # pyright: ignore[reportArgumentType]
-        cut=cut,  # pyright: ignore[reportArgumentType]
+        rows=weights,
+        affinity=affinity,
+        cut=cut,
         seed=seed,
         n_restarts=n_restarts,
         n_shuffles=n_shuffles,
@@ -115,17 +121,17 @@ def partition(
         say(f"written to {out}")
 
 
-def _check(option: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise BadInput(f"{option} {value}: one of {', '.join(known)}")
-
-
 def _source(
-    model: str, site: str, store: Path | None, text: str | None, how: tuple[int, str, int, str]
+    model: str,
+    site: str,
+    store: Path | None,
+    text: str | None,
+    how: tuple[int | None, str, int, str],
 ) -> Any:
     """Where activations come from; a store of another model is refused."""
     from interp.capture.store import ActivationStore
     from interp.corpus.sources import open_corpus
+    from interp.models.context import length_within
     from interp.models.hub import directory_of
     from interp.models.identity import model_hash
     from interp.models.load import load
@@ -134,8 +140,10 @@ def _source(
 
     length, packing, max_tokens, device = how
     if store is None:
+        bridge = load(model, device=device)
+        length = length_within(bridge, length, default=64)
         corpus = open_corpus(text, model, length=length, packing=packing)  # pyright: ignore[reportArgumentType]
-        return ModelRows.of(load(model, device=device), corpus, [site], max_tokens=max_tokens)
+        return ModelRows.of(bridge, corpus, [site], max_tokens=max_tokens)
     opened = ActivationStore.open(store)
     own, captured = model_hash(directory_of(model)), opened.provenance.model_hash
     if captured is not None and captured != own:
@@ -155,6 +163,16 @@ def _activity(source: Any, site: str, active: str, n_rows: int) -> Any:
     return Activity(sample_rows(source, n_rows=n_rows)[site], rule, source.corpus_hash)
 
 
+def _idle(found: "Partition") -> str:
+    """What became of the neurons that nothing was known of."""
+    n = int(found.dead.sum())
+    if found.kind not in ("louvain", "leiden"):
+        return f"{n} dead, dealt at the end"
+    if not n:
+        return "every neuron has an edge"
+    return f"{n} without an edge, a community of their own"
+
+
 def partition_text(found: "Partition") -> str:
     """What a person reads of a partition: its objective, agreement and quality, each beside null.
 
@@ -164,7 +182,7 @@ def partition_text(found: "Partition") -> str:
     of = f"{sizes.min()}" if found.is_balanced else f"{sizes.min()} to {sizes.max()}"
     lines = [
         f"{found.site}: {found.n_neurons:,} neurons in {found.n_experts} experts of {of}, by "
-        f"{found.kind}; {int(found.dead.sum())} dead, dealt at the end"
+        f"{found.kind}; {_idle(found)}"
     ]
     null = found.null_objective
     if len(null):

@@ -127,7 +127,7 @@ def _check(
     else:
         expert_size(n_neurons, n_experts)
     if activity is None and by not in ("weights", "random"):
-        raise BadInput(f"{by} looks at what neurons do: give activations of {site}")
+        raise BadInput(f"{by} looks at what neurons do: give `activity`, the activations of {site}")
     if activity is not None and activity.h.shape[1] != n_neurons:
         raise Mismatch(
             f"activations of {activity.h.shape[1]} neurons and weights of {n_neurons}: they are "

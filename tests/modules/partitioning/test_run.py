@@ -74,7 +74,7 @@ def test_what_a_method_lacks_is_said(model_directory):
         partition(directory, SITE, 5)
     with pytest.raises(BadInput, match="give n_experts"):
         partition(directory, SITE)
-    with pytest.raises(BadInput, match="give activations"):
+    with pytest.raises(BadInput, match="give `activity`"):
         partition(directory, SITE, 4, by="coactivation")
     with pytest.raises(BadInput, match="leave n_experts out"):
         partition(directory, SITE, 4, by="louvain")
