@@ -1,6 +1,7 @@
 """What chance gives: by enumeration, by simulation, and on planted data."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ import torch
 from scipy import stats
 
 from interp.neurons.average_precision import average_precision
-from interp.neurons.label_null import label_null
+from interp.neurons.functions import Exchanged, LabelledFunctions
 from interp.neurons.nulls import Chance, chance_of, expected_average_precision
 from interp.neurons.pooled_null import PooledNull, false_discovery
 from interp.neurons.relabelling import shifted_labels, shuffled_labels
+from interp.neurons.score import score_values
+from interp.neurons.scores import NeuronScores
+from interp.results.provenance import Provenance
+from tests.neurons.making import a_function
 
 
 def generator(seed: int) -> torch.Generator:
@@ -37,6 +42,30 @@ def sparse_units(n_rows: int, n_units: int, *, seed: int) -> torch.Tensor:
 def random_labels(prevalences: list[float], n_rows: int, *, seed: int) -> torch.Tensor:
     drawn = torch.rand(len(prevalences), n_rows, generator=generator(seed))
     return (drawn < torch.tensor(prevalences)[:, None]).to(torch.int8)
+
+
+def scored(
+    scores: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    draws: int,
+    seed: int = 0,
+    exchanged: Exchanged = "rows",
+) -> NeuronScores:
+    functions = tuple(
+        replace(a_function(f"f{i}", n=int(row.sum())), exchanged=exchanged)
+        for i, row in enumerate(labels)
+    )
+    return score_values(
+        scores.float(),
+        LabelledFunctions.of_rows(functions, labels.numpy()),
+        site="blocks.0.mlp.hook_post",
+        provenance=Provenance.collect(
+            "a test", model_hash=None, corpus_hash=None, seed=seed, settings={}
+        ),
+        n_permutations=draws,
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("n_positive", [1, 2, 3, 4, 7])
@@ -76,14 +105,15 @@ def test_a_constant_unit_has_the_prevalence_no_spread_and_no_p():
     chance = chance_of(scores, labels)
     assert chance.positive_mean[0, 0] == pytest.approx(float(labels.double().mean()), abs=1e-12)
     assert chance.positive_sd[0, 0] == 0.0
-    found = label_null(scores, labels, draws=20)
-    assert np.isnan([found.z[0, 0], found.p[0, 0], found.q[0, 0], found.p_max_t[0, 0]]).all()
+    found = scored(scores, labels, draws=20)
+    assert np.isnan([found.p[0, 0], found.q[0, 0], found.smallest_p[0, 0]]).all()
+    assert found.dead.tolist() == [True, False, False, False]
     assert not np.isnan(found.q[0, 1:]).any()
 
 
 def test_p_of_noise_units_is_uniform_over_all_and_never_too_small_for_sparse_or_dense():
     p = [
-        label_null(
+        scored(
             sparse_units(300, 160, seed=seed),
             random_labels([0.5, 0.1], 300, seed=1000 + seed),
             draws=200,
@@ -105,7 +135,7 @@ def test_p_of_noise_units_is_uniform_over_all_and_never_too_small_for_sparse_or_
 def test_the_best_of_noise_units_has_a_uniform_family_wise_p():
     best = []
     for seed in range(150):
-        found = label_null(
+        found = scored(
             torch.randn(60, 30, generator=generator(seed)),
             random_labels([0.5], 60, seed=5000 + seed),
             draws=39,
@@ -126,7 +156,7 @@ def test_planted_detectors_are_found_and_false_discoveries_kept_to_the_rate_aske
             scores[:, first : first + 20] += 0.5 * labels[function][:, None]
         truth = np.zeros((2, 300), bool)
         truth[0, 20:40], truth[1, 160:180] = True, True
-        passed = label_null(scores, labels, draws=100, seed=seed).q <= 0.05
+        passed = scored(scores, labels, draws=100, seed=seed).q <= 0.05
         false.append((passed & ~truth).sum() / max(1, passed.sum()))
         found_share.append(passed[truth].mean())
     assert np.mean(false) < 0.05 + 3 * np.std(false) / np.sqrt(len(false))
@@ -139,7 +169,7 @@ def test_a_lone_sparse_detector_passes_although_no_other_unit_is_tied_like_it():
     firing = labels[0].nonzero()[:15, 0]
     scores[:, 11] = 0.0
     scores[firing, 11] = 1.0 + torch.arange(15)
-    found = label_null(scores, labels, draws=100)
+    found = scored(scores, labels, draws=100)
     assert found.q[0, 11] < 0.05
     assert found.smallest_p[0, 11] <= 1 / 20_000
 
@@ -179,17 +209,17 @@ def test_shuffles_keep_the_counts_and_the_rows_left_out_and_repeat_with_their_se
 
 
 def test_rotations_hold_the_level_on_labels_and_activations_in_runs_and_shuffles_do_not():
-    passed = {shuffled_labels: [], shifted_labels: []}
+    passed: dict[Exchanged, list[float]] = {"rows": [], "rotations": []}
     for seed in range(12):
         rng = np.random.default_rng(seed)
         runs = np.repeat(rng.normal(size=(40, 60)), 20, axis=0) + 0.1 * rng.normal(size=(800, 60))
         labels = np.repeat(rng.permutation([0] * 20 + [1] * 20), 20).astype(np.int8)[None]
-        for shuffle, shares in passed.items():
+        for exchanged, shares in passed.items():
             scores = torch.from_numpy(np.roll(runs, 7, axis=0))
-            found = label_null(scores, torch.from_numpy(labels), draws=60, shuffle=shuffle)
+            found = scored(scores, torch.from_numpy(labels), draws=60, exchanged=exchanged)
             shares.append((found.p <= 0.05).mean())
-    assert np.mean(passed[shuffled_labels]) > 0.3
-    assert np.mean(passed[shifted_labels]) < 0.09
+    assert np.mean(passed["rows"]) > 0.3
+    assert np.mean(passed["rotations"]) < 0.09
 
 
 def test_false_discovery_ignores_what_was_not_tested():

@@ -11,7 +11,7 @@ from interp.neurons.ranking import over_blocks
 
 
 def information(values: Float[Tensor, "rows units"], drawn: Int8[Tensor, "draws rows"]) -> Measured:
-    """Bits between eight bins of rank and the label (`mutual_information`), around 0 by chance."""
+    """Bits between eight bins of rank and the label (`bits_of`), around 0 by chance."""
     lines = drawn.numpy().astype(np.float64)
     bits = over_blocks(
         values,
