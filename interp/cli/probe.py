@@ -9,6 +9,7 @@ import typer
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
+from interp.results.processes import check_alone
 
 if TYPE_CHECKING:
     from probes.linear import ProbeResult
@@ -74,6 +75,7 @@ def fit(
     from interp.capture.store import ActivationStore
     from probes.linear import fit_probes
 
+    check_alone("interp probe fit")
     check_out(out, replace=overwrite)
     words = [f"--site '{site}'" for site in sites] + [f"--where '{one}'" for one in where or []]
     with ActivationStore.open(store) as rows:

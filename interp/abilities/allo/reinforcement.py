@@ -31,7 +31,6 @@ from interp.abilities.masks.mask import NeuronMask
 from interp.abilities.moving.lineage import Lineage, known_ancestors
 from interp.abilities.training.masked_training import TrainingRecipe, check_mask, dense_masks
 from interp.abilities.training.packed_entries import PackedEntries
-from interp.abilities.training.processes import check_alone
 from interp.models.examples import encode_answers, encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
@@ -40,6 +39,7 @@ from interp.models.training import adamw, warmup_cosine
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 from interp.results.hashing import sha256_bytes
+from interp.results.processes import check_alone
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 

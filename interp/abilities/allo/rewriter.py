@@ -24,13 +24,13 @@ from interp.abilities.allo.corrections import (
 from interp.abilities.allo.log_probs import answer_log_probs
 from interp.abilities.moving.lineage import Lineage, known_ancestors
 from interp.abilities.training.masked_training import TrainingRecipe, train_model
-from interp.abilities.training.processes import check_alone
 from interp.models.examples import encode_examples
 from interp.models.hub import directory_of
 from interp.models.identity import model_identity
 from interp.models.trainable import TrainableModel, read_trainable, write_trained
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput, CorruptFile
+from interp.results.processes import check_alone
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 

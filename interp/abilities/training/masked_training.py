@@ -21,7 +21,6 @@ from interp.abilities.training.processes import (
     next_token_loss_over,
     own_part,
     place_of,
-    started_together,
     summed,
     together,
 )
@@ -38,6 +37,7 @@ from interp.models.training import (
 )
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput, Mismatch
+from interp.results.processes import started_together
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 

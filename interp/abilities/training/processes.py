@@ -44,22 +44,9 @@ def join_processes(device: str = "cpu", *, mixed_precision: str | None = None) -
     return joined
 
 
-def started_together() -> bool:
-    """Whether this process was started with others, by `accelerate launch` or `torchrun`."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 def is_first_process() -> bool:
     """Whether this process is the one that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def check_alone(what: str) -> None:
-    """Raise Unsupported if others were started with this process: all would do the same work."""
-    if started_together():
-        raise Unsupported(
-            f"{what} runs in one process: start it without `accelerate launch` or `torchrun`"
-        )
 
 
 @contextmanager

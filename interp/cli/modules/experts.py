@@ -8,6 +8,7 @@ import typer
 from interp.cli.modules.pairs import opened
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
+from interp.results.processes import check_alone
 
 
 def experts(
@@ -43,6 +44,7 @@ def experts(
     """
     from interp.modules.functional import functional_experts
 
+    check_alone("interp modules experts")
     check_out(out, replace=overwrite)
     found = functional_experts(
         *opened(scores, partitions),

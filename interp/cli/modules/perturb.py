@@ -8,6 +8,7 @@ import typer
 from interp.cli.modules.pairs import opened
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
+from interp.results.processes import check_alone
 
 
 def perturb(
@@ -68,6 +69,7 @@ def perturb(
     from interp.modules.perturbation import perturb as run
     from interp.modules.perturbation import read_function_items
 
+    check_alone("interp modules perturb")
     check_out(out, replace=overwrite)
     bridge = load(model, device=device)
     found = run(

@@ -8,6 +8,7 @@ import typer
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
+from interp.results.processes import check_alone
 
 if TYPE_CHECKING:
     from interp.modules.routing.report import RoutingReport
@@ -85,6 +86,7 @@ def routing(
     from interp.modules.routing.run import measure_routing
     from interp.modules.routing.settings import ROUTERS, RoutingSettings
 
+    check_alone("interp modules routing")
     check_out(out, replace=overwrite)
     _check(items, text, packing, {"--measure": measure, "--fill": fill})
     loaded = [Partition.load(path) for path in partitions]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from interp.capture.distributed import current_ranks
 from interp.corpus.corpus import Corpus
 from interp.corpus.sources import Packing, open_corpus
 from interp.models.context import length_within, refuse_beyond_context
@@ -30,7 +29,8 @@ from interp.neurons.scores import Pooling
 from interp.neurons.sparsity.rule import ActivityRule
 from interp.neurons.sparsity.sources import NEURONS
 from interp.results.atomic import atomic_directory, check_out, write_json
-from interp.results.errors import BadInput, InterpError, Mismatch, Unsupported
+from interp.results.errors import BadInput, InterpError, Mismatch
+from interp.results.processes import check_alone
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 
@@ -79,8 +79,7 @@ def follow_series(
             f"{n_starts} starts and {n_random} random partitions: at least {LEAST_STARTS} and "
             f"{LEAST_DRAWS}, because their spread is what the curves are read against"
         )
-    if current_ranks().world > 1:
-        raise Unsupported("a series is followed by one process: start it without torchrun")
+    check_alone("following a series")
     chosen = _chosen(checkpoints(series), steps, series)
     fixed = chosen[-1].step if reference is None else reference
     if fixed not in [checkpoint.step for checkpoint in chosen]:
