@@ -4,6 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from interp.modules.layers.analysis import LayerAnalysis
+from interp.plots.layout import laid_out
+from interp.plots.provenance import stamped
 
 
 def similarity_map(found: LayerAnalysis) -> go.Figure:
@@ -22,7 +24,7 @@ def similarity_map(found: LayerAnalysis) -> go.Figure:
         yaxis_autorange="reversed",
         title=f"{found.estimator} CKA above {found.floor:.2f}, n {found.n_sequences} sequences",
     )
-    return figure
+    return stamped(laid_out(figure, height=520, top=50), found.provenance)
 
 
 def removal_plot(found: LayerAnalysis) -> go.Figure:
@@ -41,7 +43,7 @@ def removal_plot(found: LayerAnalysis) -> go.Figure:
             },
         )
     figure.update_layout(xaxis_title="layer", yaxis_title="loss increase without it (nats a token)")
-    return figure
+    return stamped(laid_out(figure, height=360), found.provenance)
 
 
 def line_plot(found: LayerAnalysis) -> go.Figure:
@@ -63,4 +65,4 @@ def line_plot(found: LayerAnalysis) -> go.Figure:
     figure.update_layout(
         xaxis_title="share of the other checkpoint", yaxis_title="loss (nats a token)"
     )
-    return figure
+    return stamped(laid_out(figure, height=360), found.provenance)

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from interp.modules.native.routing import NativeRouting
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, symmetric_limit
 from interp.plots.layout import laid_out
+from interp.plots.provenance import stamped
 from interp.results.escape import visible
 from interp.results.intervals import Interval
 
@@ -37,7 +38,7 @@ def load_figure(found: NativeRouting) -> go.Figure:
     figure.add_hline(y=found.even_share, line={"color": NEUTRAL, "dash": "dash"})
     figure.update_xaxes(title="expert")
     figure.update_yaxes(title="share of assignments (dashes: even)", rangemode="tozero")
-    return laid_out(figure, height=380)
+    return stamped(laid_out(figure, height=380), found.provenance)
 
 
 def function_figure(found: NativeRouting, site: str) -> go.Figure:
@@ -63,9 +64,8 @@ def function_figure(found: NativeRouting, site: str) -> go.Figure:
             hovertemplate="%{y}, expert %{x}: %{z:.2f}<extra></extra>",
         )
     figure.update_xaxes(title="expert (● more than chance, FDR 0.05)")
-    return laid_out(
-        figure, height=120 + 32 * (1 if functions is None else len(functions.functions))
-    )
+    rows = 1 if functions is None else len(functions.functions)
+    return stamped(laid_out(figure, height=120 + 32 * rows), found.provenance)
 
 
 def capacity_figure(found: NativeRouting) -> go.Figure:
@@ -95,7 +95,7 @@ def capacity_figure(found: NativeRouting) -> go.Figure:
                 "<extra></extra>",
             )
     figure.update_yaxes(title="share of assignments, of slots", rangemode="tozero")
-    return laid_out(figure, height=360)
+    return stamped(laid_out(figure, height=360), found.provenance)
 
 
 def load_rows(found: NativeRouting) -> Rows:

@@ -8,6 +8,7 @@ from interp.neurons.scores import NeuronScores
 from interp.neurons.specialization import Specialization
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE
 from interp.plots.layout import laid_out
+from interp.plots.provenance import stamped
 from interp.results.escape import visible
 
 _MAX_LABEL = 40
@@ -47,7 +48,7 @@ def specialization_curve(found: Specialization, group: str) -> go.Figure:
     several = "" if curve.n_sub_functions == 1 else f", mean of {curve.n_sub_functions} labels"
     figure.update_xaxes(title="site", type="category")
     figure.update_yaxes(title=f"best {found.sites[0].measure} for {_label(group)}{several}")
-    return laid_out(figure, height=380)
+    return stamped(laid_out(figure, height=380), found.sites[0].provenance)
 
 
 def score_distribution(scores: NeuronScores, function: str) -> go.Figure:
@@ -85,7 +86,7 @@ def score_distribution(scores: NeuronScores, function: str) -> go.Figure:
     )
     figure.update_xaxes(title=f"{scores.measure}, the better of two signs")
     figure.update_yaxes(title="units", rangemode="tozero")
-    return laid_out(figure, height=340, top=50)
+    return stamped(laid_out(figure, height=340, top=50), scores.provenance)
 
 
 def overlap_matrix(found: Specialization, *, share: float = 0.01) -> go.Figure:
@@ -113,7 +114,8 @@ def overlap_matrix(found: Specialization, *, share: float = 0.01) -> go.Figure:
     )
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_xaxes(type="category")
-    return laid_out(figure, height=200 + 34 * max(len(names), 2), top=50)
+    height = 200 + 34 * max(len(names), 2)
+    return stamped(laid_out(figure, height=height, top=50), found.sites[0].provenance)
 
 
 def _edges(values: list[Float[np.ndarray, " units"]]) -> Float[np.ndarray, " edges"]:

@@ -9,6 +9,7 @@ from interp.modules.routing.report import RoutingReport
 from interp.neurons.coactivation import Coactivation
 from interp.plots.colors import DIVERGING, NEUTRAL
 from interp.plots.layout import laid_out
+from interp.plots.provenance import stamped
 from interp.results.errors import BadInput, Mismatch
 
 _MAX_DRAWN = 512
@@ -49,7 +50,7 @@ def sorted_coactivation(partition: Partition, found: Coactivation) -> go.Figure:
         figure.add_vline(x=edge, line={"color": NEUTRAL, "width": 0.5})
     figure.update_xaxes(title="neuron, expert by expert", showgrid=False, constrain="domain")
     figure.update_yaxes(autorange="reversed", showgrid=False, scaleanchor="x")
-    return laid_out(figure, height=560)
+    return stamped(laid_out(figure, height=560), partition.provenance)
 
 
 def router_curves(report: RoutingReport) -> go.Figure:
@@ -92,7 +93,7 @@ def router_curves(report: RoutingReport) -> go.Figure:
     figure.update_xaxes(title=f"experts chosen, of {report.n_experts}")
     figure.update_yaxes(range=[0, 1.02])
     figure.update_yaxes(title="share of contribution captured", col=1)
-    return laid_out(figure, height=420, top=40)
+    return stamped(laid_out(figure, height=420, top=40), report.provenance)
 
 
 def _band(report: RoutingReport, curve: np.ndarray, color: str) -> go.Scatter:

@@ -75,3 +75,12 @@ def test_every_router_has_a_line_in_every_panel(value):
     assert names.count("k/E") == 2
     with pytest.raises(BadInput, match="no layer"):
         router_curves(report(0))
+
+
+def test_figures_say_what_made_them():
+    partition = random_partition(24, 4, seed=0)
+    for figure, made in (
+        (sorted_coactivation(partition, blocks(partition)), partition.provenance),
+        (router_curves(report()), PROVENANCE),
+    ):
+        assert figure.to_dict()["layout"]["meta"] == {"provenance": made.to_json()}

@@ -233,6 +233,8 @@ def test_figures_draw_a_finding_and_one_without_its_parts(model_directory):
     found = small(model_directory("gpt2"), to=model_directory("gpt2"), points=3)
     bare = small(model_directory("gpt2"), remove=False)
     assert len(list(similarity_map(found).data)) == 1
+    for drawn in (similarity_map(found), removal_plot(found), line_plot(found)):
+        assert drawn.to_dict()["layout"]["meta"] == {"provenance": found.provenance.to_json()}
     assert len(list(removal_plot(found).data)) == 1
     assert len(list(line_plot(found).data)) == 1
     assert not removal_plot(bare).data
