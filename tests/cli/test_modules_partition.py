@@ -130,7 +130,7 @@ def test_bad_input_is_one_line(run, model_directory, tmp_path, words, said):
 def test_neurons_without_an_edge_are_said_to_be_what_the_method_made_of_them():
     labels = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
     dead = np.array([False] * 4 + [True] * 2)
-    nothing = Provenance.collect("test", model_hash=None, corpus_hash=None, seed=0)
+    nothing = Provenance.collect("test", model_hash=None, corpus_hash=None, seed=0, settings={})
 
     def said(kind: str, dead: np.ndarray) -> str:
         return partition_text(Partition.of(

@@ -13,6 +13,8 @@ from interp.results.processes import check_alone
 if TYPE_CHECKING:
     from interp.modules.partition import Partition
 
+_COMMUNITIES = ("louvain", "leiden")
+
 
 def partition(
     model: Annotated[
@@ -83,6 +85,8 @@ def partition(
 
     By weights no text is needed and only the layer's own tensors are read. Activations (--store or
     --text) add the modularity of the co-activation graph with its nulls to any partition.
+    Communities are slow: a start of louvain takes seconds at 800 neurons, minutes at thousands,
+    and there are --restarts of them and one more for each of --shuffles.
 
     Example: interp modules partition functions/planted --site blocks.1.mlp.hook_post
     --n-experts 12 --out experts
@@ -166,7 +170,7 @@ def _activity(source: Any, site: str, active: str, n_rows: int) -> Any:
 def _idle(found: "Partition") -> str:
     """What became of the neurons that nothing was known of."""
     n = int(found.dead.sum())
-    if found.kind not in ("louvain", "leiden"):
+    if found.kind not in _COMMUNITIES:
         return f"{n} dead, dealt at the end"
     if not n:
         return "every neuron has an edge"
@@ -198,6 +202,7 @@ def partition_text(found: "Partition") -> str:
         )
     quality = found.quality
     if quality is not None:
+        one = " of one start" if found.kind in _COMMUNITIES and len(found.seeds) > 1 else ""
         lines.append(
             f"  modularity Q on {quality.affinity} of {quality.n_rows:,} rows: {quality.q:.3f}; "
             f"random partitions {quality.random.mean():.3f} (p {quality.p_random:.3g}, "
@@ -206,6 +211,6 @@ def partition_text(found: "Partition") -> str:
         if len(quality.shuffled):
             lines.append(
                 f"  on shuffled activations: {quality.shuffled.mean():.3f}, z {quality.z:.1f}, "
-                f"p {quality.p:.3g} ({len(quality.shuffled)} shuffles)"
+                f"p {quality.p:.3g} ({len(quality.shuffled)} shuffles{one})"
             )
     return "\n".join(lines)

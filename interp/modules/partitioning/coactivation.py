@@ -15,6 +15,7 @@ from interp.modules.partitioning.cuts import CUTS, Cut
 from interp.modules.partitioning.graph import Affinity, by_content, coactivation_graph
 from interp.modules.partitioning.quality import partition_quality
 from interp.neurons.coactivation_counts import Rule, positive
+from interp.results.progress import progress
 from interp.results.provenance import Provenance
 
 
@@ -29,7 +30,7 @@ class GraphSettings:
     seed: int = 0
     n_restarts: int = 8
     n_shuffles: int = 20
-    """Times that the whole search is run again on shuffled activations."""
+    """Times that the search is run again on shuffled activations; communities from one start."""
 
 
 def partition_by_coactivation(
@@ -63,6 +64,7 @@ def partition_by_coactivation(
         h,
         search,
         own,
+        again=search,
         site=site,
         kind=f"coactivation-{own.affinity}-{cut}",
         model_hash=model_hash,
@@ -84,26 +86,37 @@ def partition_by_communities(
 ) -> Partition:
     """Communities of neurons that fire together, of any size: what equal experts are held against.
 
-    The start with the highest modularity, with the nulls of `partition_by_coactivation`. Neurons
-    without an edge form one last community. Raises Unsupported for leiden where leidenalg is not
-    installed.
+    The start with the highest modularity, with the nulls of `partition_by_coactivation`; shuffled
+    activations are searched from one start each, since one takes long: their Q is lower than that
+    of the best of several starts would be. Neurons without an edge form one last community. Raises
+    Unsupported for leiden where leidenalg is not installed.
     """
     own = settings or GraphSettings()
 
-    def search(activations: Float[Tensor, "rows neurons"]) -> Starts:
+    def search(
+        activations: Float[Tensor, "rows neurons"],
+        n_restarts: int = 1,
+        advance: Callable[[], None] = lambda: None,
+    ) -> Starts:
         graph = coactivation_graph(activations, affinity=own.affinity, active=own.active)
         return communities(
             graph.weights,
             algorithm=algorithm,
             idle=graph.idle,
             seed=own.seed,
-            n_restarts=own.n_restarts,
+            n_restarts=n_restarts,
+            advance=advance,
         )
+
+    def first(activations: Float[Tensor, "rows neurons"]) -> Starts:
+        with progress(algorithm, total=own.n_restarts, unit="starts") as advance:
+            return search(activations, own.n_restarts, advance)
 
     return _partition(
         h,
-        search,
+        first,
         own,
+        again=search,
         site=site,
         kind=algorithm,
         model_hash=model_hash,
@@ -116,6 +129,7 @@ def _partition(
     search: Callable[[Float[Tensor, "rows neurons"]], Starts],
     own: GraphSettings,
     *,
+    again: Callable[[Float[Tensor, "rows neurons"]], Starts],
     site: str,
     kind: str,
     model_hash: str | None,
@@ -130,7 +144,7 @@ def _partition(
         best.labels,
         affinity=own.affinity,
         active=own.active,
-        method=lambda noise: search(noise).found[0].labels,
+        method=lambda noise: again(noise).found[0].labels,
         n_shuffles=own.n_shuffles,
         seed=own.seed,
     )
