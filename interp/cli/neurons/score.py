@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -88,6 +89,7 @@ def score(
     force: Annotated[
         bool, typer.Option("--force", help="Use a dictionary of another model or site.")
     ] = False,
+    figures: Figures = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -110,6 +112,7 @@ def score(
 
     ranks = current_ranks()
     ranks.first_only(lambda: check_out(out, replace=overwrite))
+    ranks.first_only(lambda: check_figures(figures, out=out, overwrite=overwrite))
     opened = ActivationStore.open(store)
     baselines = {baseline_name(other, path): other for path, other in _stores(baseline)}
     names = _matching(opened, sites)
@@ -147,11 +150,26 @@ def score(
         found.sites[0].save(out, overwrite=overwrite)
     else:
         found.save(out, overwrite=overwrite)
+    if figures is not None:
+        _draw(found, figures, overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
         return
     show(found)
     say(f"written to {out}")
+
+
+def _draw(found: "Specialization", figures: Path, overwrite: bool) -> None:
+    """Curves by group, overlap, and the distribution of every function where its best unit is."""
+    from interp.plots.neurons import overlap_matrix, score_distribution, specialization_curve
+
+    drawn = {"overlap": overlap_matrix(found)}
+    for i, group in enumerate(found.groups[:_SHOWN_FUNCTIONS]):
+        drawn[f"by_site_{i}"] = specialization_curve(found, group)
+    for i, function in enumerate(found.sites[0].functions[:_SHOWN_FUNCTIONS]):
+        best = max(found.sites, key=lambda scores, i=i: scores.best()[i])
+        drawn[f"distribution_{i}"] = score_distribution(best, function.name)
+    write_figures(drawn, figures, overwrite=overwrite)
 
 
 def _matching(store: "ActivationStore", patterns: list[str]) -> list[str]:

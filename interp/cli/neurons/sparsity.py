@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -67,6 +68,7 @@ def sparsity(
         bool,
         typer.Option("--random-weights/--no-random-weights", help="A model also untrained."),
     ] = True,
+    figures: Figures = None,
     seed: Seed = 0,
     device: Device = "cpu",
     overwrite: Overwrite = False,
@@ -82,6 +84,7 @@ def sparsity(
     from interp.neurons.sparsity import ActivityRule, model_sparsity, store_sparsity
 
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
     asked = None if rule is None else ActivityRule.parse(rule)
     command = f"interp neurons sparsity {source} --out {out}"
     if (Path(source) / _STORE).is_file():
@@ -118,7 +121,7 @@ def sparsity(
             seed=seed,
             command=command,
         )
-    current_ranks().first_only(lambda: _write(found, out, overwrite, json))
+    current_ranks().first_only(lambda: _write(found, out, figures, overwrite, json))
 
 
 def _opened(store: Path | str) -> "ActivationStore":
@@ -139,13 +142,25 @@ def _loaded(
     return bridge, open_corpus(text, reference_of(bridge), length=length, packing=packing)
 
 
-def _write(found: "SparsityStats", out: Path, overwrite: bool, json: bool) -> None:
+def _write(
+    found: "SparsityStats", out: Path, figures: Path | None, overwrite: bool, json: bool
+) -> None:
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        _draw(found, figures, overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
     else:
         _show(found)
         say(f"\nwritten to {out}")
+
+
+def _draw(found: "SparsityStats", figures: Path, overwrite: bool) -> None:
+    from interp.plots.sparsity import norm_share_curves, rate_histogram, sparsity_by_layer
+
+    drawn = {"by_layer": sparsity_by_layer(found), "norm_shares": norm_share_curves(found)}
+    drawn |= {f"rates_{i}": rate_histogram(found, site) for i, site in enumerate(found.sites)}
+    write_figures(drawn, figures, overwrite=overwrite)
 
 
 def _show(found: "SparsityStats") -> None:
