@@ -93,7 +93,7 @@ def test_routing_prints_every_router_beside_random_experts(run, place, model_dir
         "--out", tmp_path / "p")  # fmt: skip
     code, out, err = run(
         *("routing", model, tmp_path / "p", "--items", place / "items.jsonl", "--k", 2),
-        *("--router", "oracle", "--router", "chance", "--random", 2, "--out", tmp_path / "r"),
+        *("--router", "oracle", "--router", "chance", "--draws", 2, "--out", tmp_path / "r"),
     )
     assert code == 0, err
     assert "oracle on random experts" in out
@@ -102,7 +102,7 @@ def test_routing_prints_every_router_beside_random_experts(run, place, model_dir
     assert RoutingReport.load(tmp_path / "r").n_random == 2
     words = ("routing", model, tmp_path / "p", "--text", place / "text.txt", "--length", 10)
     code, out, _ = run(
-        *words, "--router", "oracle", "--random", 0, "--out", tmp_path / "t", "--json"
+        *words, "--router", "oracle", "--draws", 0, "--out", tmp_path / "t", "--json"
     )
     assert code == 0
     assert json.loads(out)["dense_accuracy"] is None

@@ -1,7 +1,7 @@
 """`interp modules routing`: how well experts can be chosen, and what a MoEfied layer loses."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -40,8 +40,9 @@ def routing(
         ),
     ] = None,
     packing: Annotated[
-        str, typer.Option("--packing", help="pack, or document: each begins a row of its own.")
-    ] = "pack",
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
+    ] = "document",
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Tokens of the text to read.")
     ] = 40_000,
@@ -62,9 +63,7 @@ def routing(
     fill: Annotated[
         str, typer.Option("--fill", help="What neurons left out hand on: zero or mean.")
     ] = "zero",
-    n_random: Annotated[
-        int, typer.Option("--random", help="Random partitions to compare with.")
-    ] = 3,
+    draws: Annotated[int, typer.Option("--draws", help="Random partitions to compare with.")] = 5,
     force: Annotated[
         bool, typer.Option("--force", help="Allow a partition of another model.")
     ] = False,
@@ -88,7 +87,7 @@ def routing(
 
     check_alone("interp modules routing")
     check_out(out, replace=overwrite)
-    _check(items, text, packing, {"--measure": measure, "--fill": fill})
+    _check(items, text, {"--measure": measure, "--fill": fill})
     loaded = [Partition.load(path) for path in partitions]
     bridge = load(model, device=device)
     found = measure_routing(
@@ -100,7 +99,7 @@ def routing(
             effect_ks=tuple(k or ()),
             measure=measure,  # pyright: ignore[reportArgumentType]
             fill=fill,  # pyright: ignore[reportArgumentType]
-            n_random=n_random,
+            n_random=draws,
             seed=seed,
         ),
         force=force,
@@ -114,11 +113,9 @@ def routing(
         say(f"written to {out}")
 
 
-def _check(items: Path | None, text: str | None, packing: str, given: dict[str, str]) -> None:
+def _check(items: Path | None, text: str | None, given: dict[str, str]) -> None:
     if (items is None) == (text is None):
         raise BadInput("--items or --text: routers need one, to learn and to be measured on")
-    if packing not in ("pack", "document"):
-        raise BadInput(f"--packing {packing}: pack or document")
     for option, value in given.items():
         if value not in _FIELDS[option]:
             raise BadInput(f"{option} {value}: one of {', '.join(_FIELDS[option])}")
@@ -150,7 +147,7 @@ def routing_text(found: "RoutingReport") -> str:
     ks = found.effect_ks.tolist()
     shown = [k for k in ks if k in found.ks.tolist()]
     for site, kind, measure in zip(found.sites, found.kinds, found.measures, strict=True):
-        lines += ["", f"{site} ({kind}): share of {measure} captured, [95%]"]
+        lines += ["", f"{site} ({kind}): share of {measure} captured"]
         lines.append(_row("", [f"k = {k}" for k in shown]))
         for part, router in found.contestants:
             cells = [_cell(found.captured(site, part, router, k)) for k in shown]
@@ -159,13 +156,13 @@ def routing_text(found: "RoutingReport") -> str:
             _row("a random choice holds k/E", [f"{k / found.n_experts:.3f}" for k in shown])
         )
     loss, accuracy = found.dense.tolist()
-    lines += ["", f"change of loss when all layers are MoEfied (dense {loss:.3f} nats), [95%]"]
+    lines += ["", f"change of loss when all layers are MoEfied (dense {loss:.3f} nats)"]
     lines += _effects(found, "loss", ks)
     if accuracy == accuracy:
-        lines += ["", f"change of accuracy (dense {accuracy:.3f}), [95%]"]
+        lines += ["", f"change of accuracy (dense {accuracy:.3f})"]
         lines += _effects(found, "accuracy", ks)
-    lines += ["", f"Random experts: mean over {found.n_random} partitions, Student's t between "
-              "them; own experts: bootstrap over items."]  # fmt: skip
+    lines += ["", f"Random experts: mean of {found.n_random} draws, in brackets the least and "
+              "largest of them; own experts: 95% bootstrap over items."]  # fmt: skip
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from interp.modules.routing.routers import routers
 from interp.modules.routing.scores import captured
 from interp.modules.routing.settings import RoutingSettings, contestants_of
 from interp.results.bootstrap import ratio_bootstrap
-from interp.results.intervals import mean_t, paired_bootstrap
+from interp.results.intervals import paired_bootstrap
 from interp.results.progress import progress
 
 _DRAWS = 2000
@@ -40,7 +40,7 @@ def captured_shares(
     *,
     n_items: int,
 ) -> Float64[np.ndarray, "sites contestants ks 3"]:
-    """Mean share of the contribution that k experts hold: value and 95% interval."""
+    """Mean share of the contribution that k experts hold: value, and 95% interval or range."""
     contestants = contestants_of(own)
     found = np.empty((len(sites), len(contestants), len(ks), 3))
     rng = np.random.default_rng([own.seed, 4])
@@ -56,8 +56,15 @@ def captured_shares(
                 if name == "own":
                     found[s, c, i] = _over_items(shares[0], seen.item, n_items, rng)
                 else:
-                    found[s, c, i] = mean_t(np.array([np.nanmean(share) for share in shares]))
+                    found[s, c, i] = mean_and_range(
+                        np.array([np.nanmean(share) for share in shares])
+                    )
     return found
+
+
+def mean_and_range(draws: Float64[np.ndarray, " draws"]) -> tuple[float, float, float]:
+    """Mean, least and largest of the draws; few of them say no more, and a share stays a share."""
+    return float(draws.mean()), float(draws.min()), float(draws.max())
 
 
 def _curve(
@@ -119,7 +126,7 @@ def _change(
         return paired_bootstrap(runs[0][answered], dense[answered], rng=rng, draws=_DRAWS)
     if not answered.any():
         return float("nan"), float("nan"), float("nan")
-    return mean_t(np.array([float((run - dense)[answered].mean()) for run in runs]))
+    return mean_and_range(np.array([float((run - dense)[answered].mean()) for run in runs]))
 
 
 def _edits(

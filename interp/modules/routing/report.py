@@ -43,7 +43,7 @@ class RoutingReport:
     ks: Int64[np.ndarray, " ks"]
     mass: Float64[np.ndarray, "sites contestants ks 3"]
     """Share of the contribution that the k chosen hold, mean over tokens: value, low and high.
-    Own experts: bootstrap over items; random ones: Student's t over draws of the partition."""
+    Own experts: bootstrap over items; random ones: least and largest of the draws."""
     effect_ks: Int64[np.ndarray, " effects"]
     loss_change: Float64[np.ndarray, "contestants effects 3"]
     """Loss of the MoEfied model minus the dense one's, nats a token, mean over items; as `mass`,

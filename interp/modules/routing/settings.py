@@ -1,11 +1,14 @@
 """RoutingSettings: how routing is measured, and what is compared."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Literal
 
 from interp.modules.routing.report import Contestant
 
-ROUTERS = ("oracle", "similarity", "average", "learnt", "chance")
+# A router's file is called as it is; reading the names must not import torch.
+ROUTERS = tuple(sorted(m.name for m in iter_modules([str(Path(__file__).parent / "routers")])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class RoutingSettings:
     """What an expert contributes; auto is mass where no activation is negative."""
     fill: Literal["zero", "mean"] = "zero"
     """What neurons of experts that were not chosen hand on."""
-    n_random: int = 3
+    n_random: int = 5
     """Random partitions that every router is measured on as well."""
     batch_size: int = 32
     seed: int = 0

@@ -11,10 +11,12 @@ from interp.modules.partition import Partition
 from interp.modules.partitioning.random import random_partition
 from interp.modules.perturbation.items import FunctionItem
 from interp.modules.perturbation.measuring import item_batches
+from interp.modules.routing.comparing import mean_and_range
 from interp.modules.routing.reading import mixed, read_rows, text_items
 from interp.modules.routing.report import RoutingReport
+from interp.modules.routing.routers import routers
 from interp.modules.routing.run import measure_routing
-from interp.modules.routing.settings import RoutingSettings
+from interp.modules.routing.settings import ROUTERS, RoutingSettings
 from interp.results.errors import BadInput, CorruptFile, Mismatch, Unsupported
 
 SITE, OTHER = "blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post"
@@ -147,3 +149,8 @@ def test_what_cannot_be_measured_is_refused(bridge, model_directory):
     with pytest.raises(Unsupported, match="decoder"):
         measure_routing(load(model_directory("bert")), [one], items())
     assert torch.is_grad_enabled()
+
+
+def test_the_names_of_routers_are_those_of_the_folder_and_a_range_stays_in_its_draws() -> None:
+    assert set(ROUTERS) == set(routers())
+    assert mean_and_range(np.array([0.1, 0.9])) == (0.5, 0.1, 0.9)
