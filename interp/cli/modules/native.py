@@ -69,7 +69,7 @@ def native(
     field: Annotated[str, typer.Option("--field", help="Field that holds the text.")] = "text",
     batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 16,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Device = "cpu",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
