@@ -48,8 +48,13 @@ def place(tmp_path: Path) -> Path:
 def test_the_table_shows_planted_experts_beside_chance(run: Run, place: Path) -> None:
     several = Specialization(sites=tuple(NeuronScores.load(place / f"s{i}") for i in range(2)))
     several.save(place / "several")
-    code, out, _ = run(place / "several", place / "p1", place / "p0", "--out", place / "found")
+    code, out, _ = run(
+        place / "several", place / "p1", place / "p0", "--out", place / "found",
+        "--figures", place / "figures",
+    )  # fmt: skip
     assert code == 0
+    pages = {page.stem for page in (place / "figures").glob("*.html")}
+    assert pages == {"experts_0", "experts_1"}
     assert "blocks.1.mlp.hook_post" in out
     assert "2 of 2 functions have an expert" in out
     assert "random" in out

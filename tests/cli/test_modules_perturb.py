@@ -50,7 +50,11 @@ def test_the_table_shows_whether_modules_do_what_they_are_named_for(
     run: Run, place: Path, tmp_path: Path
 ) -> None:
     data, out = place / "items.jsonl", tmp_path / "found"
-    code, said, _ = run(*given(place), "--items", data, "--out", out, "--draws", 2)
+    figures = tmp_path / "figures"
+    code, said, _ = run(
+        *given(place), "--items", data, "--out", out, "--draws", 2, "--figures", figures
+    )
+    assert {page.stem for page in figures.glob("*.html")} == {"drops", "own_against_random"}
     assert code == 0
     assert "f0's" in said
     assert "random neurons of equal mass" in said

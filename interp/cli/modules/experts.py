@@ -1,14 +1,18 @@
 """`interp modules experts`: which experts hold more of a function's best neurons than chance."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.modules.pairs import opened
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 from interp.results.processes import check_alone
+
+if TYPE_CHECKING:
+    from interp.modules.functional import FunctionalExperts
 
 
 def experts(
@@ -34,6 +38,7 @@ def experts(
     draws: Annotated[
         int, typer.Option("--draws", help="Random partitions beside which the totals are held.")
     ] = 200,
+    figures: Figures = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -46,6 +51,7 @@ def experts(
 
     check_alone("interp modules experts")
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
     found = functional_experts(
         *opened(scores, partitions),
         fraction=fraction,
@@ -56,8 +62,17 @@ def experts(
         command=f"interp modules experts {scores} {' '.join(map(str, partitions))} --out {out}",
     )
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        _draw(found, figures, overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
     else:
         print(found)
         print(f"\nwritten to {out}")
+
+
+def _draw(found: "FunctionalExperts", figures: Path, overwrite: bool) -> None:
+    from interp.plots.modules import experts_by_function
+
+    drawn = {f"experts_{i}": experts_by_function(found, layer=i) for i in range(len(found.layers))}
+    write_figures(drawn, figures, overwrite=overwrite)

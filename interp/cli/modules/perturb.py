@@ -1,14 +1,18 @@
 """`interp modules perturb`: whether modules do what they are named for."""
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.modules.pairs import opened
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json
 from interp.results.atomic import check_out
 from interp.results.processes import check_alone
+
+if TYPE_CHECKING:
+    from interp.modules.perturbation import PerturbationResult
 
 
 def perturb(
@@ -55,6 +59,7 @@ def perturb(
     force: Annotated[
         bool, typer.Option("--force", help="Allow scores and partitions of another model.")
     ] = False,
+    figures: Figures = None,
     seed: Seed = 0,
     device: Device = "cpu",
     overwrite: Overwrite = False,
@@ -71,6 +76,7 @@ def perturb(
 
     check_alone("interp modules perturb")
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
     bridge = load(model, device=device)
     found = run(
         bridge,
@@ -89,8 +95,17 @@ def perturb(
         f"--items {items} --mode {mode} --out {out}",
     )
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        _draw(found, figures, overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
     else:
         print(found)
         print(f"\nwritten to {out}")
+
+
+def _draw(found: "PerturbationResult", figures: Path, overwrite: bool) -> None:
+    from interp.plots.modules import drop_matrix, own_against_random
+
+    drawn = {"drops": drop_matrix(found), "own_against_random": own_against_random(found)}
+    write_figures(drawn, figures, overwrite=overwrite)
