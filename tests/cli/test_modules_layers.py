@@ -40,6 +40,14 @@ def test_a_person_sees_the_table_the_nulls_and_the_shortened_model(model_directo
     assert json.loads((short / "config.json").read_text())["n_layer"] == 3
 
 
+def test_where_every_layer_is_kept_nothing_is_compared(model_directory, ids, tmp_path):
+    asking = asked(model_directory("gpt2"), ids, tmp_path / "out", "--clusters", "3")
+    result = RUNNER.invoke(app, asking)
+    assert result.exit_code == 0, result.output
+    assert "nothing to shorten" in result.output and "losing no more" not in result.output
+    assert "3 clusters (* centre)\n" in result.output
+
+
 def test_json_is_one_object_and_the_seed_gives_it_again(model_directory, ids, tmp_path):
     runs = [
         RUNNER.invoke(

@@ -139,9 +139,7 @@ class LayerAnalysis:
             f"{self.estimator} CKA of {self.pooling} states, n {self.n_sequences} sequences in "
             f"minibatches of {self.minibatch:.0f}, d {self.d_model}; independent layers: "
             f"{self.floor:.3f}",
-            f"{len(self.centres())} clusters (* centre); inside less across at equal distance "
-            f"{_number(self.contrast)}, p {_number(self.contrast_p)} of "
-            f"{len(self.contrast_null)} shifts",
+            f"{len(self.centres())} clusters (* centre){self._contrast()}",
             f"loss of the whole model {self.loss:.3f} nats a token on {self.n_evaluated} others",
         ]
         if self.shortened is not None:
@@ -150,6 +148,14 @@ class LayerAnalysis:
             barrier = Interval(*self.line.barrier.tolist())
             found.append(f"barrier on the line to {self.line.other}: {barrier} nats a token")
         return found
+
+    def _contrast(self) -> str:
+        if np.isnan(self.contrast):
+            return ""
+        said = f"; inside less across at equal distance {_number(self.contrast)}"
+        if np.isnan(self.contrast_p) or not len(self.contrast_null):
+            return said
+        return f"{said}, p {_number(self.contrast_p)} of {len(self.contrast_null)} shifts"
 
     def __str__(self) -> str:
         heading, lines = self.table()
@@ -234,6 +240,8 @@ def _from_halves(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Layer
 
 
 def _shortened_notes(found: Shortened) -> list[str]:
+    if len(found.kept) == len(found.sources):
+        return ["every layer is a cluster of its own: nothing to shorten"]
     rows = {"kept in all slots": found.shared, "kept once each": found.removed}
     rows["evenly spaced in all slots"] = found.uniform
     lines = [f"keeping {', '.join(map(str, found.kept))}: loss increase in nats a token"]
