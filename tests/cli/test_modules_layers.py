@@ -29,12 +29,15 @@ def asked(model: Path, ids: Path, out: Path, *more: str) -> list[str]:
 def test_a_person_sees_the_table_the_nulls_and_the_shortened_model(model_directory, ids, tmp_path):
     model, short = model_directory("gpt2"), tmp_path / "short"
     more = ["--clusters", "2", "--shortened", str(short), "--to", str(model), "--points", "3"]
+    more += ["--figures", str(tmp_path / "drawn")]
     result = RUNNER.invoke(app, asked(model, ids, tmp_path / "out", *more))
     assert result.exit_code == 0, result.output
     for piece in ("CKA with next", "by chance", "independent layers", "random layers", "barrier"):
         assert piece in result.output
     found = LayerAnalysis.load(tmp_path / "out")
     assert found.shortened is not None
+    drawn = {page.stem for page in (tmp_path / "drawn").glob("*.html")}
+    assert drawn == {"similarity", "removal", "line"}
     said = json.loads((short / "interp.json").read_text())
     assert said["layers"] == found.shortened.sources.tolist()
     assert json.loads((short / "config.json").read_text())["n_layer"] == 3

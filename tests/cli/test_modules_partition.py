@@ -94,12 +94,14 @@ def test_routing_prints_every_router_beside_random_experts(run, place, model_dir
     code, out, err = run(
         *("routing", model, tmp_path / "p", "--items", place / "items.jsonl", "--k", 2),
         *("--router", "oracle", "--router", "chance", "--draws", 2, "--out", tmp_path / "r"),
+        *("--figures", tmp_path / "drawn"),
     )
     assert code == 0, err
     assert "oracle on random experts" in out
     assert "a random choice holds k/E" in out
     assert "change of accuracy" in out
     assert RoutingReport.load(tmp_path / "r").n_random == 2
+    assert (tmp_path / "drawn" / "routers.html").is_file()
     words = ("routing", model, tmp_path / "p", "--text", place / "text.txt", "--length", 10)
     code, out, _ = run(
         *words, "--router", "oracle", "--draws", 0, "--out", tmp_path / "t", "--json"

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from interp.modules.layers.analysis import LayerAnalysis
 
 
@@ -71,6 +74,7 @@ def layers(
     batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 16,
     seed: Seed = 0,
     device: Device = "cpu",
+    figures: Figures = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -86,6 +90,8 @@ def layers(
     for place in (out, shortened) if first else ():
         if place is not None:
             check_out(place, replace=overwrite)
+    if first:
+        check_figures(figures, out=out, overwrite=overwrite)
     found = analyse_layers(
         model,
         text,
@@ -112,6 +118,8 @@ def layers(
     if not first:
         return
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        write_figures(_drawn(found), figures, overwrite=overwrite)
     if shortened is not None and found.shortened is not None:
         write_shortened(model, found.shortened.sources.tolist(), shortened, overwrite=overwrite)
     if json:
@@ -119,6 +127,17 @@ def layers(
         return
     _show(found)
     say(f"\nwritten to {out}" + ("" if shortened is None else f" and {shortened}"))
+
+
+def _drawn(found: "LayerAnalysis") -> "dict[str, go.Figure]":
+    from interp.plots import layers as plots
+
+    drawn = {"similarity": plots.similarity_map(found)}
+    if found.removal is not None:
+        drawn["removal"] = plots.removal_plot(found)
+    if found.line is not None:
+        drawn["line"] = plots.line_plot(found)
+    return drawn
 
 
 def _show(found: "LayerAnalysis") -> None:

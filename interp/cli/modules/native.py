@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 from interp.results.escape import visible
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from interp.modules.native.routing import NativeRouting
 
 
@@ -70,6 +73,7 @@ def native(
     batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 16,
     seed: Seed = 0,
     device: Device = "cpu",
+    figures: Figures = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -83,6 +87,7 @@ def native(
 
     ranks = current_ranks()
     ranks.first_only(lambda: check_out(out, replace=overwrite))
+    ranks.first_only(lambda: check_figures(figures, out=out, overwrite=overwrite))
     found = read_native(
         model,
         text,
@@ -107,6 +112,8 @@ def native(
     if ranks.rank:
         return
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        write_figures(_drawn(found), figures, overwrite=overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
         return
@@ -116,6 +123,17 @@ def native(
 
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _drawn(found: "NativeRouting") -> "dict[str, go.Figure]":
+    from interp.plots import native_moe as plots
+
+    drawn = {"load": plots.load_figure(found)}
+    if found.functions is not None:
+        drawn |= {f"functions-{site}": plots.function_figure(found, site) for site in found.sites}
+    if found.capacity is not None:
+        drawn["capacity"] = plots.capacity_figure(found)
+    return drawn
 
 
 def _tables(found: "NativeRouting") -> list[Table]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -69,6 +70,7 @@ def routing(
     ] = False,
     seed: Seed = 0,
     device: Device = "cpu",
+    figures: Figures = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -87,6 +89,7 @@ def routing(
 
     check_alone("interp modules routing")
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
     _check(items, text, {"--measure": measure, "--fill": fill})
     loaded = [Partition.load(path) for path in partitions]
     bridge = load(model, device=device)
@@ -106,6 +109,10 @@ def routing(
         command=f"interp modules routing {model} {' '.join(map(str, partitions))}",
     )
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        from interp.plots.partitions import router_curves
+
+        write_figures({"routers": router_curves(found)}, figures, overwrite=overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
     else:

@@ -36,9 +36,10 @@ def test_the_command_prints_a_table_a_kind_and_writes_a_finding(
     said = run(
         *(str(model_directory("olmoe")), "--text", str(text), "--label", "topic"),
         *("--capacity-factor", "0.5", "--devices", "2", "--length", "16"),
-        *("--permutations", "99", "--out", str(out)),
+        *("--permutations", "99", "--out", str(out), "--figures", str(tmp_path / "drawn")),
     )
     assert said.exit_code == 0, said.output
+    assert "capacity.html" in {page.name for page in (tmp_path / "drawn").iterdir()}
     for title in ("router load", "pairs", "functions", "capacity", "blocks.2.mlp"):
         assert title in said.output
     assert "factor 0.5" in said.output
