@@ -1,12 +1,12 @@
 """`interp data`: what the probes can ask a model, listed and written as jsonl."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interp.cli.options import Json, Overwrite, Seed, print_json, say
+from interp.cli.options import Json, Overwrite, Seed, print_json
+from interp.cli.tables import show_table
 from interp.results.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_(json: Json = False) -> None:
         print_json({"data": [_entry(one) for one in found]})
         return
     rows = [_row(one) for one in found]
-    _show(["name", "kind", "lines", "functions", "label"], rows)
+    show_table(["name", "kind", "lines", "functions", "label"], rows, n_left=5)
     for one in found:
         if one.file is not None:
             print(f"{one.name} --from: {one.file}")
@@ -182,30 +182,10 @@ def _show_written(written: "Written") -> None:
         ]
         for leak in written.leaks
     ]
-    _show(heading, rows)
+    show_table(heading, rows)
     print("\nLeaks are accuracies of a bag of words; intervals: 95% bootstrap over items.")
     if any(leak.seen_words_accuracy.high < leak.majority for leak in written.leaks):
         print(
             "Below the majority, the words say nothing: every word is under both labels equally "
             "often, and where one of a pair is left out, the other misleads."
         )
-
-
-def _show(heading: list[str], rows: list[list[str]]) -> None:
-    if not sys.stdout.isatty():
-        # In a pipe there is no width to fit: every line is written whole.
-        widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
-        for row in [heading, *rows]:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            say("  ".join(cells).rstrip())
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for index, title in enumerate(heading):
-        table.add_column(Text(title), no_wrap=not index)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)

@@ -1,12 +1,12 @@
 """`interp probe`: what a linear map can read off the sites of a store."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json
+from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 from interp.results.processes import check_alone
@@ -110,19 +110,5 @@ def _pair(where: str) -> tuple[str, str]:
 
 
 def _show(found: "ProbeResult") -> None:
-    if not sys.stdout.isatty():
-        # In a pipe there is no width to fit: every line is written whole.
-        print(found)
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    heading, lines = found.table()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for index, title in enumerate(heading):
-        table.add_column(Text(title), justify="right" if index else "left", no_wrap=not index)
-    for line in lines:
-        table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
+    show_table(*found.table())
     print("", *found.notes(), sep="\n")

@@ -25,6 +25,7 @@ from interp.results.finding import DATA, load_finding, write_header
 from interp.results.hashing import sha256_file
 from interp.results.intervals import Interval, wilson
 from interp.results.provenance import Provenance
+from interp.results.tables import columns_aligned
 
 SCHEMA = "interp.evaluation/1"
 ANSWERS = "answers.jsonl"
@@ -244,16 +245,6 @@ class Evaluation:
             }
             for item, question in enumerate(self.questions)
         ]
-
-
-def columns_aligned(rows: list[list[str]]) -> str:
-    """Rows of cells as lines, each column as wide as its widest cell; safe for a terminal."""
-    shown = [[visible(cell, limit=len(cell)) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in shown
-    )
 
 
 def _read_answers(file: Path, digest: str) -> list[Mapping[str, Any]]:

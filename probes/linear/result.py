@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.results.errors import BadInput, CorruptFile
-from interp.results.escape import html_text, visible
+from interp.results.escape import visible
 from interp.results.finding import load_finding, save_finding
 from interp.results.intervals import Interval
 from interp.results.provenance import Provenance
+from interp.results.tables import html_table, text_table
 
 SCHEMA = "interp.probe/1"
 MEASURES = (
@@ -211,23 +212,10 @@ class ProbeResult:
         return notes
 
     def __str__(self) -> str:
-        heading, lines = self.table()
-        widths = [max(len(line[i]) for line in [heading, *lines]) for i in range(len(heading))]
-        rows = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in [heading, *lines]
-        ]
-        return "\n".join([*rows, "", *self.notes()])
+        return text_table(*self.table(), self.notes())
 
     def _repr_html_(self) -> str:
-        heading, lines = self.table()
-        head = "".join(f"<th>{html_text(cell)}</th>" for cell in heading)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in line) + "</tr>"
-            for line in lines
-        )
-        notes = "".join(f"<p>{html_text(note)}</p>" for note in self.notes())
-        return f"<table><tr>{head}</tr>{body}</table>{notes}"
+        return html_table(*self.table(), self.notes())
 
     def _class(self, name: str | None) -> int:
         if name is None and len(self.classes) != 2:

@@ -14,7 +14,7 @@ from tests.corpus.test_sources import write_byte_tokenizer
 PUD = Path("/work/shared/data/ud_pud")
 present = pytest.mark.skipif(
     not PUD.is_dir(),
-    reason="Universal Dependencies PUD is not in shared/data/ud_pud",
+    reason=f"{PUD} is not on this machine",
 )
 SENTENCES = """# sent_id = 1
 # text = Er geht zum Haus.

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import save_file
 
-from interp.evaluation.evaluation import LEVEL, Cell, Evaluation, columns_aligned
+from interp.evaluation.evaluation import LEVEL, Cell, Evaluation
 from interp.evaluation.paired import PairedTest
 from interp.results.atomic import atomic_directory
 from interp.results.errors import BadInput, CorruptFile
@@ -21,6 +21,7 @@ from interp.results.escape import visible
 from interp.results.finding import DATA, load_finding, write_header
 from interp.results.intervals import Interval
 from interp.results.provenance import Provenance
+from interp.results.tables import columns_aligned
 
 SCHEMA = "interp.side_effects/1"
 EVALUATION = "evaluation"

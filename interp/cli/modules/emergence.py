@@ -1,12 +1,12 @@
 """`interp modules emergence`: when neurons, experts and partitions settle over a training run."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
 from interp.results.errors import BadInput
 
 if TYPE_CHECKING:
@@ -125,24 +125,7 @@ def _write_figure(found: "Stability", out: Path) -> None:
 
 
 def _show(found: "Stability", tolerance: float) -> None:
-    heading, lines = found.table()
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for title in heading:
-            table.add_column(Text(title))
-        for line in lines:
-            table.add_row(*(Text(cell) for cell in line))
-        Console().print(table)
-    else:
-        # In a pipe there is no width to fit: every line is written whole.
-        widths = [max(map(len, column)) for column in zip(heading, *lines, strict=True)]
-        for line in [heading, *lines]:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            say("  ".join(cells).rstrip())
+    show_table(*found.table())
     print("")
     for note in found.notes(tolerance=tolerance):
         say(note)

@@ -1,6 +1,5 @@
 """`interp modules layers`: which layers see the same, and what is lost with fewer of them."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +7,7 @@ import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 
 if TYPE_CHECKING:
@@ -141,19 +141,5 @@ def _drawn(found: "LayerAnalysis") -> "dict[str, go.Figure]":
 
 
 def _show(found: "LayerAnalysis") -> None:
-    if not sys.stdout.isatty():
-        # In a pipe there is no width to fit: every line is written whole.
-        say(str(found))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    heading, lines = found.table()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in heading:
-        table.add_column(Text(title), justify="right")
-    for line in lines:
-        table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
+    show_table(*found.table())
     say("\n" + "\n".join(found.notes()))

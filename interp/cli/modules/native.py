@@ -1,14 +1,13 @@
 """`interp modules native`: how a model's own routers use its own experts."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
 from interp.results.atomic import check_out
-from interp.results.escape import visible
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -117,8 +116,9 @@ def native(
     if json:
         print_json({"path": str(out), **found.to_json()})
         return
-    for table in _tables(found):
-        _show(*table)
+    for title, heading, lines in _tables(found):
+        show_table(heading, lines, title=title)
+        print()
     say("\n".join([*found.notes(), f"written to {out}"]))
 
 
@@ -147,31 +147,3 @@ def _tables(found: "NativeRouting") -> list[Table]:
     if found.restriction is not None:
         tables.append(("restricted routers", *rows.restriction_rows(found)))
     return tables
-
-
-def _show(title: str, heading: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
-    if not sys.stdout.isatty():
-        # In a pipe there is no width to fit: every line is written whole.
-        print(title)
-        _plain(heading, lines)
-        return
-    from rich.console import Console
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    grid = Grid(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for index, name in enumerate(heading):
-        grid.add_column(Text(name), justify="right" if index else "left", no_wrap=not index)
-    for line in lines:
-        grid.add_row(*(Text(visible(cell)) for cell in line))
-    Console().print(grid)
-
-
-def _plain(heading: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
-    rows: list[Any] = [heading, *lines]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(heading))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        say("  ".join(cells).rstrip())
-    print()

@@ -8,6 +8,7 @@ import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 
@@ -221,11 +222,6 @@ def _units(
 
 def show(found: "Specialization") -> None:
     """A table for people: each function's best unit beside its chance, and how many stand out."""
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     q = found.q_best()
     lines = []
@@ -250,18 +246,7 @@ def show(found: "Specialization") -> None:
         *found.sites[0].baseline,
     ]
     heading += ["p", "q", "unit", "units at FDR 0.05"]
-    if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(heading, *lines, strict=True)]
-        for cells in [heading, *lines]:
-            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-            say("  ".join(padded).rstrip())
-    else:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for i, title in enumerate(heading):
-            table.add_column(Text(title), justify="left" if i < 2 else "right")
-        for cells in lines:
-            table.add_row(*(Text(cell) for cell in cells))
-        Console().print(table)
+    show_table(heading, lines, n_left=2)
     say("\n".join(_notes(found)))
 
 

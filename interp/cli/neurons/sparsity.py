@@ -1,6 +1,5 @@
 """`interp neurons sparsity`: how many neurons each layer uses, beside chance and no training."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +7,7 @@ import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
 
@@ -164,21 +164,7 @@ def _draw(found: "SparsityStats", figures: Path, overwrite: bool) -> None:
 
 
 def _show(found: "SparsityStats") -> None:
-    if not sys.stdout.isatty():
-        # In a pipe there is no width to fit: every line is written whole.
-        say(str(found))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    heading, lines = found.table()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for index, title in enumerate(heading):
-        table.add_column(Text(title), no_wrap=not index)
-    for line in lines:
-        table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
+    show_table(*found.table())
     print("")
     for note in found.notes():
         say(note)

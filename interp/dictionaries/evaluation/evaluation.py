@@ -9,10 +9,11 @@ from jaxtyping import Float, Float32, Int64
 
 from interp.dictionaries.evaluation.measures import MEASURES, NOTE, MeasureKind
 from interp.results.errors import BadInput, CorruptFile
-from interp.results.escape import html_text, visible
+from interp.results.escape import visible
 from interp.results.finding import load_finding, save_finding
 from interp.results.intervals import Interval
 from interp.results.provenance import Provenance
+from interp.results.tables import html_table, text_table
 
 SCHEMA = "interp.dictionary-evaluation/1"
 _BINS_PER_DECADE = 4
@@ -221,25 +222,10 @@ class DictionaryEvaluation:
 
     def __str__(self) -> str:
         """The table and its notes, for a terminal that is as wide as it takes."""
-        heading, lines = self.table()
-        every = [heading, *lines]
-        widths = [max(len(cell) for cell in column) for column in zip(*every, strict=True)]
-        table = (
-            "  ".join(visible(cell, limit=len(cell)).ljust(width)
-                      for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in every
-        )  # fmt: skip
-        return "\n".join([*table, "", *self.notes()])
+        return text_table(*self.table(), self.notes())
 
     def _repr_html_(self) -> str:
-        heading, lines = self.table()
-        head = "".join(f"<th>{html_text(cell)}</th>" for cell in heading)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in line) + "</tr>"
-            for line in lines
-        )
-        under = "".join(f"<p>{html_text(text)}</p>" for text in self.notes())
-        return f"<table><tr>{head}</tr>{body}</table>{under}"
+        return html_table(*self.table(), self.notes())
 
     def _other_n(self, row: ContestantRow) -> str:
         """Where a contestant's n is not the dictionary's, which stands in the table."""

@@ -15,9 +15,9 @@ from interp.modules.emergence.settling import (
     settled_near_last,
 )
 from interp.results.errors import BadInput, CorruptFile
-from interp.results.escape import html_text
 from interp.results.finding import load_finding, save_finding
 from interp.results.provenance import Provenance
+from interp.results.tables import html_table, text_table
 
 SCHEMA = "interp.stability/1"
 FOLDER = "stability"
@@ -264,21 +264,10 @@ class Stability:
         )
 
     def __str__(self) -> str:
-        heading, lines = self.table()
-        every = [heading, *lines]
-        widths = [max(map(len, column)) for column in zip(*every, strict=True)]
-        rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-                for line in every)  # fmt: skip
-        return "\n".join([*(row.rstrip() for row in rows), "", *self.notes()])
+        return text_table(*self.table(), self.notes())
 
     def _repr_html_(self) -> str:
-        heading, lines = self.table()
-        head = "".join(f"<th>{html_text(cell)}</th>" for cell in heading)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in line)}</tr>" for line in lines
-        )
-        under = "".join(f"<p>{html_text(text)}</p>" for text in self.notes())
-        return f"<table><tr>{head}</tr>{body}</table>{under}"
+        return html_table(*self.table(), self.notes())
 
     def _by_function(self, level: Level) -> Float64[np.ndarray, "layers pairs functions"]:
         if level == "neuron":

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from interp.results.escape import html_text, visible
+from interp.results.escape import visible
+from interp.results.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from interp.modules.perturbation.result import PerturbationResult
@@ -69,25 +70,12 @@ def notes(found: "PerturbationResult") -> list[str]:
 
 def as_text(found: "PerturbationResult") -> str:
     """The table and its notes, as wide as they are."""
-    heading, lines = table(found)
-    cells = [[visible(cell) for cell in line] for line in [heading, *lines]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rows = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )
-    return "\n".join([*rows, "", *(visible(note, limit=len(note)) for note in notes(found))])
+    return text_table(*table(found), [visible(note, limit=len(note)) for note in notes(found)])
 
 
 def as_html(found: "PerturbationResult") -> str:
     """The table and its notes for a notebook; every text escaped."""
-    heading, lines = table(found)
-    head = "".join(f"<th>{html_text(cell)}</th>" for cell in heading)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in line)}</tr>" for line in lines
-    )
-    under = "".join(f"<p>{html_text(text)}</p>" for text in notes(found))
-    return f"<table><tr>{head}</tr>{body}</table>{under}"
+    return html_table(*table(found), notes(found))
 
 
 def _cells(values: Float[np.ndarray, "evaluated 3"], ends: bool) -> list[str]:
