@@ -8,10 +8,9 @@ from interp.abilities.masks.mask_layout import MaskLayout, NeuronCounts
 from interp.evaluation.comparison import Comparison
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, symmetric_limit
 from interp.plots.layout import laid_out
-from interp.results.escape import visible
+from interp.results.escape import plotly_text
 
 _MAX_RANKS = 200
-_MAX_LABEL = 40
 
 
 def mask_grid(layout: MaskLayout) -> go.Figure:
@@ -22,7 +21,7 @@ def mask_grid(layout: MaskLayout) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=excess,
-            x=[_label(kind) for kind in layout.kinds],
+            x=[plotly_text(kind) for kind in layout.kinds],
             y=[str(layer) for layer in layout.layers],
             zmin=-limit,
             zmax=limit,
@@ -72,13 +71,13 @@ def transfer_figure(comparison: Comparison) -> go.Figure:
     Blue is the row that the paired tests hold against the others.
     """
     titles = [
-        f"{_label(column.title)} (n={n})"
+        f"{plotly_text(column.title)} (n={n})"
         for column, n in zip(comparison.columns, comparison.n, strict=True)
     ]
     figure = make_subplots(
         cols=max(len(titles), 1), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.04
     )
-    names = [_label(row.title) for row in comparison.rows]
+    names = [plotly_text(row.title) for row in comparison.rows]
     keys = [row.key for row in comparison.rows]
     colors = [NEGATIVE if key == comparison.reference else NEUTRAL for key in keys]
     for index in range(len(titles)):
@@ -132,12 +131,6 @@ def _add_chance_curve(figure: go.Figure) -> None:
 
 def _ranks(n: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, _MAX_RANKS)).round().astype(np.int64))
-
-
-def _label(text: str) -> str:
-    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
-    shown = visible(text, limit=_MAX_LABEL)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _share_text(share: float) -> str:

@@ -10,9 +10,8 @@ from plotly.subplots import make_subplots
 from interp.dictionaries.evaluation.evaluation import DictionaryEvaluation
 from interp.plots.colors import NEGATIVE, NEUTRAL, POSITIVE
 from interp.plots.layout import laid_out
-from interp.results.escape import visible
+from interp.results.escape import plotly_text
 
-_MAX_LABEL = 60
 _MEASURES = {"explained_variance": "explained variance", "loss_recovered": "loss recovered"}
 _COLORS = (NEGATIVE, POSITIVE, NEUTRAL, "#1b7837", "#762a83", "#b35806")
 
@@ -126,15 +125,9 @@ def _marks(
         marker={"color": color, "size": 9, "symbol": "circle" if own else "circle-open"},
         error_x={**_BAR, "array": x_high - x, "arrayminus": x - x_low, "color": color},
         error_y={**_BAR, "array": y_high - y, "arrayminus": y - y_low, "color": color},
-        text=[_label(name) for name in names],
+        text=[plotly_text(name) for name in names],
         hovertemplate=f"%{{text}}, {contestant}<br>L0 %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
     )
 
 
 _BAR = {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3}
-
-
-def _label(text: str) -> str:
-    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
-    shown = visible(text, limit=_MAX_LABEL)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

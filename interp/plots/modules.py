@@ -9,10 +9,9 @@ from interp.modules.perturbation.result import MEASURES, Measure, PerturbationRe
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, symmetric_limit
 from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
-from interp.results.escape import visible
+from interp.results.escape import plotly_text
 from interp.results.intervals import Interval
 
-_MAX_LABEL = 40
 _ROW_PX = 30
 _WORDS = {"accuracy": "accuracy lost", "loss": "loss added (nats)"}
 
@@ -36,7 +35,7 @@ def experts_by_function(
         go.Heatmap(
             z=shown,
             x=[str(expert) for expert in range(found.n_experts)],
-            y=[_label(function) for function in found.functions],
+            y=[plotly_text(function) for function in found.functions],
             zmin=-limit,
             zmax=limit,
             colorscale=DIVERGING,
@@ -60,7 +59,7 @@ def experts_by_function(
     chance, site = found.proportion(layer, rule), found.layers[layer].site
     figure.update_layout(
         title={
-            "text": f"{_label(site)}: {chance.value:.3f} of experts functional (●), random "
+            "text": f"{plotly_text(site)}: {chance.value:.3f} of experts functional (●), random "
             f"partitions {chance.null_mean:.4f}"
         }
     )
@@ -85,7 +84,7 @@ def drop_matrix(found: PerturbationResult, *, measure: Measure | None = None) ->
     figure = go.Figure(
         go.Heatmap(
             z=rows[..., 0],
-            x=[_label(function) for function in found.evaluated],
+            x=[plotly_text(function) for function in found.evaluated],
             y=names,
             zmin=-limit,
             zmax=limit,
@@ -114,14 +113,14 @@ def own_against_random(found: PerturbationResult, *, measure: Measure | None = N
     """Each function's own drop with its interval, beside every random draw of each control."""
     own = measure or found.measure
     index = MEASURES.index(own)
-    names = [_label(function) for function in found.functions]
+    names = [plotly_text(function) for function in found.functions]
     figure = go.Figure()
     for name, color in zip(found.controls, (NEUTRAL, NEGATIVE, "#762a83"), strict=False):
         draws = found.controls[name][index]
         figure.add_box(
             x=np.repeat(names, len(draws)),
             y=draws.T.ravel(),
-            name=_label(name),
+            name=plotly_text(name),
             boxpoints="all",
             jitter=0.4,
             pointpos=0,
@@ -155,13 +154,13 @@ def _drop_rows(
 ) -> tuple[list[str], Float[np.ndarray, "rows evaluated 3"]]:
     """The matrix, then random draws (mean, and where 95% of them lie), then whole layers."""
     n_all = len(found.evaluated)
-    names = [f"{_label(function)}'s" for function in found.functions]
+    names = [f"{plotly_text(function)}'s" for function in found.functions]
     rows = [found.drop[index]]
     for name, draws in found.controls.items():
         low, high = np.quantile(draws[index], [0.025, 0.975], axis=0)
         control = np.full((1, n_all, 3), np.nan)
         control[0, : len(found.functions)] = np.stack([draws[index].mean(axis=0), low, high], -1)
-        names.append(_label(name))
+        names.append(plotly_text(name))
         rows.append(control)
     names.append("all neurons")
     rows.append(found.whole[index, -1:])
@@ -170,9 +169,3 @@ def _drop_rows(
 
 def _texts(values: Float[np.ndarray, "rows evaluated"]) -> list[list[str]]:
     return [["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in values]
-
-
-def _label(text: str) -> str:
-    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
-    shown = visible(text, limit=_MAX_LABEL)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -7,10 +7,9 @@ from interp.modules.native.routing import NativeRouting
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE, symmetric_limit
 from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
-from interp.results.escape import visible
+from interp.results.escape import plotly_text
 from interp.results.intervals import Interval
 
-_MAX_LABEL = 40
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -60,7 +59,7 @@ def function_figure(found: NativeRouting, site: str) -> go.Figure:
             colorbar_title="log2 lift",
             text=marks,
             texttemplate="%{text}",
-            y=[_label(f"{functions.label} {value}") for value in functions.functions],
+            y=[plotly_text(f"{functions.label} {value}") for value in functions.functions],
             hovertemplate="%{y}, expert %{x}: %{z:.2f}<extra></extra>",
         )
     figure.update_xaxes(title="expert (● more than chance, FDR 0.05)")
@@ -214,12 +213,6 @@ def restriction_rows(found: NativeRouting) -> Rows:
             )
         )
     return heading, lines
-
-
-def _label(name: str) -> str:
-    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
-    shown = visible(name, limit=_MAX_LABEL)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _interval(value: float, ends: np.ndarray) -> str:

@@ -9,9 +9,8 @@ from interp.neurons.specialization import Specialization
 from interp.plots.colors import DIVERGING, NEGATIVE, NEUTRAL, POSITIVE
 from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
-from interp.results.escape import visible
+from interp.results.escape import plotly_text
 
-_MAX_LABEL = 40
 _BASELINES = ("#b35806", "#762a83", "#1b7837", "#c51b7d")
 _BINS = 60
 
@@ -23,7 +22,7 @@ def specialization_curve(found: Specialization, group: str) -> go.Figure:
     many is high by chance (arXiv 2305.18390 compares with the untrained network alone).
     """
     curve = found.curve(group)
-    sites = [_label(scores.site) for scores in found.sites]
+    sites = [plotly_text(scores.site) for scores in found.sites]
     figure = go.Figure()
     figure.add_scatter(
         x=sites, y=curve.null_mean, name="shuffled labels, mean", line={"color": NEUTRAL}
@@ -39,7 +38,7 @@ def specialization_curve(found: Specialization, group: str) -> go.Figure:
     for i, (name, line) in enumerate(curve.baseline.items()):
         color = _BASELINES[i % len(_BASELINES)]
         figure.add_scatter(
-            x=sites, y=line, name=_label(name), line={"color": color, "dash": "dash"}
+            x=sites, y=line, name=plotly_text(name), line={"color": color, "dash": "dash"}
         )
     figure.add_scatter(
         x=sites, y=curve.best, name="best unit", line={"color": POSITIVE, "width": 3}
@@ -47,7 +46,7 @@ def specialization_curve(found: Specialization, group: str) -> go.Figure:
     figure.update_traces(mode="lines+markers", hovertemplate="%{x}: %{y:.3f}")
     several = "" if curve.n_sub_functions == 1 else f", mean of {curve.n_sub_functions} labels"
     figure.update_xaxes(title="site", type="category")
-    figure.update_yaxes(title=f"best {found.sites[0].measure} for {_label(group)}{several}")
+    figure.update_yaxes(title=f"best {found.sites[0].measure} for {plotly_text(group)}{several}")
     return stamped(laid_out(figure, height=380), found.sites[0].provenance)
 
 
@@ -69,7 +68,7 @@ def score_distribution(scores: NeuronScores, function: str) -> go.Figure:
         figure.add_scatter(
             x=(edges[:-1] + edges[1:]) / 2,
             y=counts,
-            name=_label(name),
+            name=plotly_text(name),
             line={"color": colors[i % len(colors)], "shape": "hvh"},
             hovertemplate="%{y:,} units at %{x:.3f}",
         )
@@ -80,8 +79,8 @@ def score_distribution(scores: NeuronScores, function: str) -> go.Figure:
     n_found = int(scores.specialised()[index].sum())
     figure.update_layout(
         title={
-            "text": f"{_label(function)}: {n_found:,} of {int(live.sum()):,} units at FDR 0.05, "
-            f"n = {scores.functions[index].n:,}"
+            "text": f"{plotly_text(function)}: {n_found:,} of {int(live.sum()):,} units at FDR "
+            f"0.05, n = {scores.functions[index].n:,}"
         }
     )
     figure.update_xaxes(title=f"{scores.measure}, the better of two signs")
@@ -93,7 +92,7 @@ def overlap_matrix(found: Specialization, *, share: float = 0.01) -> go.Figure:
     """How many of the best units two functions share, as a multiple of chance; white at chance."""
     overlap = found.overlap(share=share)
     ratio = np.log2(np.maximum(overlap.share, 1e-9) / overlap.chance)
-    names = [_label(group) for group in overlap.groups]
+    names = [plotly_text(group) for group in overlap.groups]
     figure = go.Figure(
         go.Heatmap(
             z=np.clip(ratio, -4, 4),
@@ -123,9 +122,3 @@ def _edges(values: list[Float[np.ndarray, " units"]]) -> Float[np.ndarray, " edg
     finite = together[np.isfinite(together)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     return np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
-
-
-def _label(text: str) -> str:
-    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
-    shown = visible(text, limit=_MAX_LABEL)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

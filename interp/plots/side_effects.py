@@ -7,9 +7,7 @@ from interp.abilities.effects.side_effects import SideEffects
 from interp.evaluation.evaluation import LEVEL
 from interp.plots.colors import DIVERGING, symmetric_limit
 from interp.plots.layout import laid_out
-from interp.results.escape import visible
-
-_MAX_LABEL = 40
+from interp.results.escape import plotly_text
 
 
 def side_effect_matrix(report: SideEffects) -> go.Figure:
@@ -27,7 +25,7 @@ def side_effect_matrix(report: SideEffects) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=difference,
-            x=[_label(model) for model in report.edited],
+            x=[plotly_text(model) for model in report.edited],
             y=[_cell_label(report, cell.key) for cell in cells],
             zmin=-limit,
             zmax=limit,
@@ -43,7 +41,7 @@ def side_effect_matrix(report: SideEffects) -> go.Figure:
             ygap=2,
         )
     )
-    figure.update_xaxes(title=f"edited model, against {_label(report.base)}", type="category")
+    figure.update_xaxes(title=f"edited model, against {plotly_text(report.base)}", type="category")
     figure.update_yaxes(title="task, language", type="category", autorange="reversed")
     return laid_out(figure, height=180 + 34 * max(len(cells), 2))
 
@@ -56,10 +54,4 @@ def _square_text(interval: tuple[float, float, float], p_holm: float) -> str:
 
 
 def _cell_label(report: SideEffects, key: str) -> str:
-    return _label(f"{key} (target)" if key in report.targets else key)
-
-
-def _label(text: str) -> str:
-    """Text for a plotly label, which takes some markup: angle brackets and ampersands as text."""
-    shown = visible(text, limit=_MAX_LABEL)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plotly_text(f"{key} (target)" if key in report.targets else key)

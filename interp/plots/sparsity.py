@@ -8,13 +8,13 @@ from interp.neurons.sparsity.stats import SparsityStats
 from interp.plots.colors import NEGATIVE, NEUTRAL, POSITIVE
 from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
-from interp.results.escape import visible
+from interp.results.escape import plotly_text
 
 
 def sparsity_by_layer(found: SparsityStats, measure: str = "active") -> go.Figure:
     """One measure of every layer with its interval, beside its baselines."""
     value, low, high = found.column(measure).T
-    names = [_label(site) for site in found.sites]
+    names = [plotly_text(site) for site in found.sites]
     figure = go.Figure(
         go.Scatter(
             x=names,
@@ -50,7 +50,7 @@ def norm_share_curves(found: SparsityStats) -> go.Figure:
         figure.add_scatter(
             x=list(SHARES),
             y=needed,
-            name=_label(site),
+            name=plotly_text(site),
             mode="lines+markers",
             line={"color": _shade(place)},
         )
@@ -73,7 +73,8 @@ def rate_histogram(found: SparsityStats, site: str) -> go.Figure:
             marker={"color": NEGATIVE, "line": {"width": 0}},
         )
     )  # fmt: skip
-    title = f"{_label(site)}: {int(layer.dead.sum()):,} of {layer.n_neurons:,} neurons never active"
+    dead = f"{int(layer.dead.sum()):,} of {layer.n_neurons:,} neurons never active"
+    title = f"{plotly_text(site)}: {dead}"
     figure.update_layout(title={"text": title}, bargap=0, showlegend=False)
     figure.update_xaxes(title="share of tokens at which a neuron is active")
     figure.update_yaxes(title="neurons")
@@ -83,8 +84,3 @@ def rate_histogram(found: SparsityStats, site: str) -> go.Figure:
 def _shade(depth: float) -> str:
     """Light to dark with depth from 0 to 1: the order is read without the legend."""
     return f"rgb({170 - round(137 * depth)},{200 - round(98 * depth)},{200 - round(28 * depth)})"
-
-
-def _label(text: str) -> str:
-    shown = visible(text, limit=60)
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -37,3 +37,9 @@ def visible(text: str, *, limit: int = 200) -> str:
         for character in text[:limit]
     )
     return shown + ("…" if len(text) > limit else "")
+
+
+def plotly_text(text: str, *, limit: int = 40) -> str:
+    """`text` for a plotly label, which takes some markup: angle brackets and ampersands as text."""
+    shown = visible(text, limit=limit)
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
