@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from interp.results.errors import BadInput, Incomplete
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WITH_SCHEMA = ("header.json", "interp.json", "study.json")
 _MAX_MARKER_BYTES = 64 << 20
+_TEMPORARY = re.compile(r"\..+\.tmp-[0-9a-f]{8}", re.DOTALL)
 
 
 def fsync_directory(path: Path) -> None:
@@ -123,6 +125,13 @@ def swap_in(directory: Path, path: Path) -> None:
         old.unlink()
     else:
         shutil.rmtree(old)
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Delete the unfinished files that a killed `atomic_file` left directly in `directory`."""
+    for left in directory.iterdir():
+        if _TEMPORARY.fullmatch(left.name) and left.is_file():
+            left.unlink()
 
 
 def _temporary(path: Path) -> Path:

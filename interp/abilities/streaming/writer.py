@@ -21,7 +21,13 @@ from typing import IO, NamedTuple
 
 import xxhash
 
-from interp.results.atomic import check_out, fsync_directory, fsync_file, swap_in
+from interp.results.atomic import (
+    check_out,
+    fsync_directory,
+    fsync_file,
+    remove_temporaries,
+    swap_in,
+)
 from interp.results.errors import BadInput, Incomplete
 from interp.results.escape import visible
 
@@ -81,6 +87,7 @@ class StagedDirectory:
         self._mention_others()
         try:
             self._open_journal()
+            remove_temporaries(self.path)
             for name, size in self.sizes.items():
                 (self.path / name).parent.mkdir(exist_ok=True)
                 self._files[name] = _open_sized(self.path / name, size)

@@ -164,6 +164,18 @@ def test_another_job_does_not_take_over_what_a_stopped_one_left(models, monkeypa
     assert content(models / "out") == expected
 
 
+def test_what_a_kill_left_of_a_small_file_is_not_published(models, monkeypatch):
+    extracting(models, models / "weights")
+    expected = content(transferring(models, models / "whole").path)
+    with monkeypatch.context() as patch:
+        patch.setattr(StagedDirectory, "publish", lambda self: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            transferring(models, models / "out")
+    (staging(models / "out")[0] / ".interp.json.tmp-0a1b2c3d").write_text('{"schema": "inter')
+    transferring(models, models / "out")
+    assert content(models / "out") == expected
+
+
 @pytest.mark.slow
 def test_a_process_killed_by_the_system_is_resumed(models):
     extracting(models, models / "weights")
