@@ -9,30 +9,13 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from interp.corpus.documents import Document, Source
 from interp.corpus.labels import LabelScan, SpanLabels
+from interp.corpus.treebank import Sentence, parse_sentence, sentence_blocks
 from interp.results.errors import BadInput
 
 SUFFIX = ".conllu"
-_N_FIELDS = 10
-
-
-class _Word(NamedTuple):
-    """A line of a sentence that has an annotation."""
-
-    columns: tuple[str, ...]
-    surface: int
-    """Index of the surface token whose characters it stands for."""
-
-
-class _Sentence(NamedTuple):
-    text: str
-    surfaces: list[tuple[int, int]]
-    """First character of each surface token, and the one after its last."""
-    words: list[_Word]
-
 
 _LABELS: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "lemma": lambda columns: _given(columns[2]),
@@ -54,7 +37,7 @@ def conllu_source(path: Path, *, labels: tuple[str, ...]) -> Source:
     offsets, numbers = array("q"), array("q")
     digest, strings = hashlib.sha256(), LabelScan(labels)
     with path.open("rb") as file:
-        for offset, number, lines in _blocks(file, digest.update):
+        for offset, number, lines in sentence_blocks(file, digest.update):
             document = _document(lines, number, path, readers)
             strings.add(document.labels, document.where)
             offsets.append(offset)
@@ -64,7 +47,7 @@ def conllu_source(path: Path, *, labels: tuple[str, ...]) -> Source:
         with path.open("rb") as file:
             for i in range(len(offsets)) if order is None else order:
                 file.seek(offsets[i])
-                _, _, lines = next(_blocks(file))
+                _, _, lines = next(sentence_blocks(file))
                 yield _document(lines, numbers[i], path, readers)
 
     return Source(
@@ -96,38 +79,18 @@ def _feature(feats: str, name: str) -> str | None:
     return next((value for key, _, value in pairs if key == name), None)
 
 
-def _blocks(
-    file: Iterator[bytes], seen: Callable[[bytes], None] = lambda _: None
-) -> Iterator[tuple[int, int, list[bytes]]]:
-    """Byte offset and line number of every sentence, both from where reading began; its lines."""
-    lines: list[bytes] = []
-    offset, first, position = 0, 1, 0
-    for number, line in enumerate(file, start=1):
-        seen(line)
-        if line.strip():
-            if not lines:
-                offset, first = position, number
-            lines.append(line)
-        elif lines:
-            yield offset, first, lines
-            lines = []
-        position += len(line)
-    if lines:
-        yield offset, first, lines
-
-
 def _document(
     lines: list[bytes],
     number: int,
     path: Path,
     readers: Sequence[Callable[[tuple[str, ...]], str | None]],
 ) -> Document:
-    sentence = _sentence(lines, number, path)
+    sentence = parse_sentence(lines, number, path)
     labels = tuple(_spans(sentence, reader) for reader in readers)
     return Document(sentence.text, labels, f"{path}, line {number}")
 
 
-def _spans(sentence: _Sentence, reader: Callable[[tuple[str, ...]], str | None]) -> SpanLabels:
+def _spans(sentence: Sentence, reader: Callable[[tuple[str, ...]], str | None]) -> SpanLabels:
     """The label of every surface token; None where its words differ."""
     found: dict[int, set[str | None]] = {}
     for word in sentence.words:
@@ -138,58 +101,3 @@ def _spans(sentence: _Sentence, reader: Callable[[tuple[str, ...]], str | None])
             for surface, values in sorted(found.items())
         )
     )
-
-
-def _sentence(lines: list[bytes], number: int, path: Path) -> _Sentence:
-    """The text of a sentence, from `# text` or put together, and where its words stand in it."""
-    text, forms, words, until = None, [], [], 0
-    for i, raw in enumerate(lines):
-        where = f"{path}, line {number + i}"
-        line = _decoded(raw, where)
-        if line.startswith("#"):
-            key, _, value = line[1:].partition("=")
-            text = value.strip() if key.strip() == "text" else text
-            continue
-        columns = tuple(line.split("\t"))
-        if len(columns) != _N_FIELDS:
-            raise BadInput(f"{where} has {len(columns)} columns, CoNLL-U has {_N_FIELDS}")
-        first, is_range, last = columns[0].partition("-")
-        if "." in columns[0]:
-            continue
-        if not first.isdigit() or (is_range and not last.isdigit()):
-            raise BadInput(
-                f"{where} has the word number {columns[0]!r}: 1, 1-2 or 1.1 was expected"
-            )
-        if is_range:
-            forms.append((columns[1], "SpaceAfter=No" in columns[9].split("|"), where))
-            until = int(last)
-            continue
-        if int(first) > until:
-            forms.append((columns[1], "SpaceAfter=No" in columns[9].split("|"), where))
-        words.append(_Word(columns, len(forms) - 1))
-    if text is None:
-        text = "".join(form + ("" if no_space else " ") for form, no_space, _ in forms).rstrip()
-    return _Sentence(text, _places(text, forms), words)
-
-
-def _decoded(raw: bytes, where: str) -> str:
-    try:
-        return raw.decode("utf-8").rstrip("\r\n").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{where} is not UTF-8: {error.reason} at byte {error.start}") from error
-
-
-def _places(text: str, forms: Sequence[tuple[str, bool, str]]) -> list[tuple[int, int]]:
-    """Where each surface token stands, one after the other, spaces passed over."""
-    places, at = [], 0
-    for form, _, where in forms:
-        while at < len(text) and text[at].isspace():
-            at += 1
-        if not text.startswith(form, at):
-            raise BadInput(
-                f"{where}: the word {form!r} does not stand in the sentence's text, where "
-                f"{text[at : at + max(len(form), 1)]!r} is: mend the `# text` line, or leave it out"
-            )
-        places.append((at, at + len(form)))
-        at += len(form)
-    return places
