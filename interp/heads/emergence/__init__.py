@@ -1,0 +1,1 @@
+"""Emergence: when heads form over training, and whether in-context learning comes with them."""
