@@ -1,0 +1,140 @@
+"""Documents of the grammar world: told facts and questions of them, or label tasks.
+
+No noun, verb or name is in two places of what is told, so every question has one right answer; a
+name may be the head of two facts with different relations.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from probes.relations.document import Document, Writer
+from probes.relations.grammar.labels import KINDS, MAX_LINES, MIN_LINES, draw_task, say_line
+from probes.relations.grammar.sentences import draw_phrase, say_sentence
+from probes.relations.grammar.words import (
+    ADJECTIVES,
+    DEPENDENCIES,
+    NAMES,
+    NOUNS,
+    PREDICATES,
+    VERBS,
+    VOCABULARY,
+)
+
+LENGTH = 256
+"""Tokens of a document, BOS among them: as many whole blocks as fit."""
+P_LABELS = 0.2
+SENTENCES, FACTS = 2, 4
+"""Told in a block."""
+ASKED, ASKED_BEFORE = 4, 1
+"""Questions after a block: of different facts of its own, and of any told before."""
+P_SAME_HEAD = 0.25
+Answered = Literal["rightly", "at random"]
+Told = tuple[str, str, str]
+
+
+def draw(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
+    """A document of at most 256 tokens; `at random` is answered with any word of the type told."""
+    return _label_document(rng) if rng.random() < P_LABELS else draw_told(rng, answered=answered)
+
+
+def draw_told(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
+    """Blocks of sentences or of facts, each followed by questions."""
+    return _Told(rng, answered).document()
+
+
+class _Told:
+    def __init__(self, rng: np.random.Generator, answered: Answered) -> None:
+        self.rng, self.answered = rng, answered
+        self.writer = Writer()
+        self.nouns = [NOUNS[i] for i in rng.permutation(len(NOUNS))]
+        self.verbs = [VERBS[i] for i in rng.permutation(len(VERBS))]
+        self.names = [NAMES[i] for i in rng.permutation(len(NAMES))]
+        self.facts: list[Told] = []
+
+    def document(self) -> Document:
+        n_tokens, kept = 1, self.writer.finish()
+        while True:
+            before = len(self.writer.words)
+            block = self._sentences() if self._next_is_grammar() else self._facts()
+            self._ask_all(block)
+            self.facts += block
+            n_tokens += sum(len(VOCABULARY.ids[word]) for word in self.writer.words[before:])
+            if n_tokens > LENGTH:
+                return kept
+            kept = self.writer.finish()
+
+    def _next_is_grammar(self) -> bool:
+        if len(self.verbs) < SENTENCES:
+            return False
+        return len(self.names) < 2 * FACTS or self.rng.random() < 0.5
+
+    def _sentences(self) -> list[Told]:
+        adjectives = iter(self.rng.permutation(len(ADJECTIVES)))
+        block: list[Told] = []
+        for _ in range(SENTENCES):
+            subject, object_ = (
+                draw_phrase(self.rng, self.nouns.pop(), ADJECTIVES[next(adjectives)])
+                for _ in range(2)
+            )
+            block += say_sentence(
+                self.writer,
+                subject=subject,
+                verb=self.verbs.pop(),
+                object_=object_,
+                subject_first=bool(self.rng.random() < 0.5),
+            )
+        return block
+
+    def _facts(self) -> list[Told]:
+        relations = list(PREDICATES)
+        block: list[Told] = []
+        for _ in range(FACTS):
+            relation = relations[int(self.rng.integers(len(relations)))]
+            head = self.names.pop()
+            if block and self.rng.random() < P_SAME_HEAD:
+                old, taken, _ = block[int(self.rng.integers(len(block)))]
+                if all(fact[:2] != (old, relation) for fact in block) and taken != relation:
+                    self.names.append(head)
+                    head = old
+            tail = self.names.pop()
+            self._say_fact(head, relation, tail)
+            block.append((head, relation, tail))
+        return block
+
+    def _say_fact(self, head: str, relation: str, tail: str) -> None:
+        forward, backward, _ = PREDICATES[relation]
+        head_first = self.rng.random() < 0.5
+        first, last = (head, tail) if head_first else (tail, head)
+        self.writer.name(first, type="name")
+        self.writer.say(forward if head_first else backward)
+        self.writer.name(last, type="name")
+        self.writer.state(head, relation, tail)
+
+    def _ask_all(self, block: list[Told]) -> None:
+        asked = [block[i] for i in self.rng.permutation(len(block))[:ASKED]]
+        if self.facts:
+            asked += [self.facts[i] for i in self.rng.integers(len(self.facts), size=ASKED_BEFORE)]
+        for i in self.rng.permutation(len(asked)):
+            self._ask(*asked[i])
+
+    def _ask(self, head: str, relation: str, tail: str) -> None:
+        cue = DEPENDENCIES[relation] if relation in DEPENDENCIES else PREDICATES[relation][2]
+        self.writer.say(cue)
+        self.writer.name(head, type=self.writer.types[head])
+        said = tail
+        if self.answered == "at random":
+            of_type = [e for e, t in self.writer.types.items() if t == self.writer.types[tail]]
+            said = of_type[int(self.rng.integers(len(of_type)))]
+        self.writer.answer(head, relation, tail, said=said)
+
+
+def _label_document(rng: np.random.Generator) -> Document:
+    writer = Writer()
+    while True:
+        task = draw_task(rng, KINDS[int(rng.integers(len(KINDS)))])
+        for _ in range(int(rng.integers(MIN_LINES, MAX_LINES + 1))):
+            size = 2 * len(next(iter(task.rule))) + 1
+            if 1 + len(writer.words) + size > LENGTH:
+                return writer.finish()
+            say_line(writer, rng, task)
