@@ -29,6 +29,8 @@ RELATIONS = (
 LETTERS = tuple(c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in "AINSWE")
 """Those that arXiv:2402.13055 (section 3) replaces entities by."""
 
+TOO_MANY = "more entities than letters"
+
 Naming = Literal["letters", "names"]
 _PLACE = re.compile(r"<([a-z]+)_(\d+)>")
 
@@ -37,8 +39,8 @@ def read_agenda(path: Path, *, naming: Naming = "names", seed: int = 0) -> list[
     """The abstracts of a file, with their entities and relations.
 
     `naming="names"` puts the entities' own names into the text; `"letters"` one capital letter for
-    each, drawn anew for every abstract so that the order of letters says nothing, and leaves out
-    abstracts with more than the 20 entities that there are letters for.
+    each, drawn anew for every abstract so that the order of letters says nothing; relations in an
+    abstract of more entities than the 20 letters are counted as dropped.
 
     Raises BadInput with file and line for a row that is not as described.
     """
@@ -51,13 +53,13 @@ def read_agenda(path: Path, *, naming: Naming = "names", seed: int = 0) -> list[
             if line.strip():
                 where = f"{path}, line {number}"
                 names, fields = _row(line, where)
-                if naming == "letters":
-                    if len(names) > len(LETTERS):
-                        continue
-                    names = rng.permutation(np.array(LETTERS))[: len(names)].tolist()
-                texts.append(_related(fields, names, len(texts), where))
-    if not texts:
-        raise BadInput(f"{path} holds no abstract that can be used")
+                text = _related(fields, names, len(texts), where)
+                if naming == "letters" and len(names) > len(LETTERS):
+                    text = text._replace(unusable=TOO_MANY)
+                elif naming == "letters":
+                    letters = rng.permutation(np.array(LETTERS))[: len(names)].tolist()
+                    text = _related(fields, letters, len(texts), where)
+                texts.append(text)
     return texts
 
 

@@ -16,6 +16,7 @@ from interp.corpus.relations.triplets import Entity, RelatedSequence, Triplet
 from interp.corpus.text import TextModel
 from interp.results.errors import BadInput, Unsupported
 
+UNMENTIONED = "an entity that is not mentioned"
 ITSELF = "head and tail are one entity"
 SAME_TOKENS = "head and tail on the same tokens"
 CUT_APART = "cut apart by the length"
@@ -40,8 +41,8 @@ class _Aligned(NamedTuple):
     visible: Int[np.ndarray, "n 2"]
     mentions: list[list[tuple[int, int]]]
     """Of each entity."""
-    reasons: list[str | None]
-    """Why an entity has no mention."""
+    reasons: list[str]
+    """Why an entity has no mention, where it has none."""
 
 
 def assemble(
@@ -69,7 +70,8 @@ def assemble(
             found[counts_as] += 1
             if reason := _place(relation, aligned, pieces, names.index(counts_as)):
                 dropped[counts_as][reason] += 1
-        sequences += [piece.sequence(window.frame) for piece in pieces]
+        if aligned.source.unusable is None:
+            sequences += [piece.sequence(window.frame) for piece in pieces]
     corpus = RelationCorpus(
         name=name,
         relations=tuple(names),
@@ -112,11 +114,11 @@ def _on_tokens(
     strings = model.tokenizer.convert_ids_to_tokens(ids.tolist())
     visible = visible_spans(source.text, offsets, strings)
     mentions: list[list[tuple[int, int]]] = []
-    reasons: list[str | None] = []
+    reasons: list[str] = []
     for entity in source.entities:
         placed = [mention_tokens(source.text, span, visible) for span in entity.spans]
         mentions.append(sorted(p for p in placed if isinstance(p, tuple)))
-        reasons.append(next((p for p in placed if isinstance(p, str)), None))
+        reasons.append(next((p for p in placed if isinstance(p, str)), UNMENTIONED))
     return _Aligned(source, ids, visible, mentions, reasons)
 
 
@@ -188,6 +190,8 @@ def _place(
 ) -> str | None:
     """Put a relation into the pieces where it stands; why, if in none."""
     head, tail = relation.head, relation.tail
+    if aligned.source.unusable:
+        return aligned.source.unusable
     if head == tail:
         return ITSELF
     for entity in (head, tail):

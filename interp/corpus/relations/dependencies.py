@@ -51,6 +51,11 @@ def _related(sentence: Sentence, document: int, path: Path) -> RelatedText:
             f"{sentence.text!r}: mend one of them"
         )
     number = {word.columns[0]: i for i, word in enumerate(sentence.words)}
+    for i, word in enumerate(sentence.words, start=1):
+        if word.columns[0] != str(i):
+            raise BadInput(
+                f"{path}, line {word.line} has the word number {word.columns[0]}, not {i}"
+            )
     relations = [
         TextRelation(_head(word, number, path), word.columns[7], i)
         for i, word in enumerate(sentence.words)

@@ -31,3 +31,5 @@ class RelatedText(NamedTuple):
     document: int
     where: str
     """File and line, for messages."""
+    unusable: str | None = None
+    """Why none of its relations can be used; None where they can."""
