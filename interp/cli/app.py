@@ -12,6 +12,7 @@ from interp.cli import (
     demo,
     dictionary,
     explore,
+    heads,
     model,
     modules,
     neurons,
@@ -36,6 +37,7 @@ app.command("capture")(capture.capture)
 app.add_typer(store.app, name="store")
 app.add_typer(dictionary.app, name="dictionary")
 app.add_typer(neurons.app, name="neurons")
+app.add_typer(heads.app, name="heads")
 app.add_typer(modules.app, name="modules")
 app.add_typer(probe.app, name="probe")
 app.add_typer(data.app, name="data")

@@ -16,8 +16,10 @@ from typing import Any
 _HOMES = {
     "Column": "columns",
     "Head": "columns",
+    "Detector": "detector",
     "HeadScores": "scores",
     "joined": "joining",
+    "score_heads": "score",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

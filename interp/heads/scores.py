@@ -108,7 +108,7 @@ class HeadScores:
         """The `k` tested heads with the highest scores, highest first; ties by layer and head."""
         score = self.array("score", column).ravel()
         order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
-        return [self._head(i) for i in order[:k] if not np.isnan(score[i])]
+        return [self._head(int(i)) for i in order[:k] if not np.isnan(score[i])]
 
     def significant(
         self, column: str, *, alpha: float = 0.05, by: Corrected = "p_adj"

@@ -19,8 +19,10 @@ class HeadBatch:
     sequence: Int[np.ndarray, " batch"]
     """Running number of each sequence in its corpus."""
     period: Int[np.ndarray, " batch"] | None = None
-    """Tokens of one repeat, where the sequence is a repeated one; the tokens before BOS + period
-    have no earlier copy."""
+    """Tokens of one repeat, where sequences are random and repeated: the tokens of one repeat are
+    different, and positions before `start + period` have no earlier copy."""
+    start: int = 0
+    """Of random sequences: 1 where BOS stands in front."""
     detail: Any = field(default=None, compare=False)
     """What the source adds: the sequences of a RelationBatch."""
 

@@ -1,0 +1,108 @@
+"""`interp heads score`: every head under every detector, beside what chance gives."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
+from interp.results.atomic import check_out
+
+if TYPE_CHECKING:
+    from interp.heads.scores import HeadScores
+
+
+def score(
+    model: Annotated[str, typer.Argument(help="A decoder: hub id or directory, NAME@STEP.")],
+    out: Out,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option("--detector", help="One of `interp heads list`; all that share if not given."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", help="Text: .txt, .jsonl, .parquet, .npy of ids, hub dataset."),
+    ] = None,
+    relations: Annotated[
+        str | None,
+        typer.Option("--relations", help="CoNLL-U, triples in .jsonl, AGENDA .tsv; also text."),
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option("--items", help="Input of detectors that are fed items.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--pattern", help="For `pattern`: a .npy of queries by keys, or a head of detect_head."
+        ),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="For `successor`: ordered classes of words.")
+    ] = None,
+    offset: Annotated[
+        list[int] | None, typer.Option("--offset", help="For `offset`: tokens back; 2 and 3.")
+    ] = None,
+    sequences: Annotated[
+        int, typer.Option("--sequences", help="Of the text, and as many of random tokens.")
+    ] = 200,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", help="Tokens of a sequence; 128, or the context if shorter."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", help="Relabellings behind every p.")] = 10_000,
+    packing: Annotated[
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
+    ] = "document",
+    field: Annotated[str, typer.Option("--field", help="Field that holds the text.")] = "text",
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 8,
+    top: Annotated[int, typer.Option("--top", help="Heads shown of each column.")] = 3,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Score every head under every detector, beside chance and corrected for all heads.
+
+    Example: interp heads score polyglot --text text.jsonl --out scores
+    """
+    from interp.heads.score import score_heads
+
+    check_out(out, replace=overwrite)
+    found = score_heads(
+        model,
+        detector or None,
+        text=text,
+        relations=relations,
+        items=items,
+        length=length,
+        sequences=sequences,
+        draws=draws,
+        packing=packing,
+        field=field,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        command=f"interp heads score {model} --out {out}",
+        pattern=pattern,
+        classes=classes,
+        offsets=offset,
+    )
+    found.save(out, overwrite=overwrite)
+    if json:
+        print_json({"path": str(out), **found.to_json()})
+        return
+    _show(found, top)
+    say(f"\nwritten to {out}")
+
+
+def _show(found: "HeadScores", top: int) -> None:
+    show_table(*found.table(top), n_left=2)
+    say("")
+    for name in found.names:
+        heads = found.significant(name)
+        n_tested = int(found.tested(name).sum())
+        listed = ", ".join(map(str, heads[:12])) + (" and more" if len(heads) > 12 else "")
+        colon = ": " if heads else ""
+        say(f"{name}: {len(heads)} of {n_tested} heads at family-wise .05{colon}{listed}")

@@ -1,0 +1,87 @@
+"""Conclusions: from what a detector saw and what its null gave to HeadScores, alike for all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from interp.heads.columns import Column
+from interp.heads.detector import Detector, Family, Scoring
+from interp.heads.scores import HeadScores
+from interp.heads.significance import relabelled_means, sequence_bootstrap, significance
+
+
+def concluded(
+    detector: Detector,
+    scoring: Scoring,
+    *,
+    observed: Float[np.ndarray, "layers heads columns"],
+    draws: Float[np.ndarray, "draws layers heads columns"],
+    columns: Sequence[Column] | None = None,
+    interval: Float[np.ndarray, "2 layers heads columns"] | None = None,
+    n_events: Float[np.ndarray, "layers heads columns"] | float = np.nan,
+    n_sequences: Float[np.ndarray, "layers heads columns"] | float = np.nan,
+    extras: dict[str, Float[np.ndarray, "layers heads columns"]] | None = None,
+    notes: dict[str, dict[str, Any]] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> HeadScores:
+    """The scores of one detector, all its heads and columns one family; keeps its draws."""
+    scoring.families[detector.name] = Family(observed, draws)
+    found = significance(observed, draws)
+    ends = np.full((2, *observed.shape), np.nan) if interval is None else interval
+    return HeadScores(
+        columns=tuple(columns or [detector.column()]),
+        score=observed,
+        null_mean=found.null_mean,
+        null_sd=found.null_sd,
+        z=found.z,
+        p=found.p,
+        p_adj=found.p_adj,
+        q=found.q,
+        ci_low=ends[0],
+        ci_high=ends[1],
+        n_events=np.broadcast_to(np.asarray(n_events, float), observed.shape).copy(),
+        n_sequences=np.broadcast_to(np.asarray(n_sequences, float), observed.shape).copy(),
+        provenance=scoring.provenance(detector.inputs, **(settings or {})),
+        extras=extras or {},
+        notes=notes or {},
+        settings={detector.name: settings or {}},
+    )
+
+
+def concluded_by_sequence(
+    detector: Detector,
+    scoring: Scoring,
+    *,
+    values: Float[np.ndarray, "sequences labels layers heads columns"],
+    columns: Sequence[Column] | None = None,
+    n_events: float = np.nan,
+    extras: dict[str, Float[np.ndarray, "layers heads columns"]] | None = None,
+    notes: dict[str, dict[str, Any]] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> HeadScores:
+    """Of a detector whose score is a mean over sequences and whose null is another label in each.
+
+    `values[:, 0]` is under the true labels, the others under control labels as likely a priori; a
+    draw takes one of them in every sequence, the same for all heads.
+    """
+    n, n_labels, *shape = values.shape
+    flat = values.reshape(n, n_labels, -1)
+    draws = relabelled_means(flat, draws=scoring.draws, rng=scoring.rng(f"{detector.name}/null"))
+    ends = sequence_bootstrap(
+        flat[:, 0], draws=scoring.bootstrap, rng=scoring.rng(f"{detector.name}/bootstrap")
+    )
+    return concluded(
+        detector,
+        scoring,
+        observed=flat[:, 0].mean(axis=0).reshape(shape),
+        draws=draws.reshape(-1, *shape),
+        columns=columns,
+        interval=ends.reshape(2, *shape),
+        n_events=n_events,
+        n_sequences=float(n),
+        extras=extras,
+        notes=notes,
+        settings=settings,
+    )

@@ -1,0 +1,1 @@
+"""One detector a file, each exporting DETECTOR; the registry finds them here."""

@@ -1,0 +1,107 @@
+"""Heads that look a fixed number of tokens back: their score against all other distances."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.heads.attention.batch import HeadBatch
+from interp.heads.attention.places import Places, places_back
+from interp.heads.attention.reading import LayerView
+from interp.heads.attention.watching import PlaceWatch, Watched
+from interp.heads.columns import Column
+from interp.heads.conclusion import concluded
+from interp.heads.detector import Detector, Scoring
+from interp.heads.scores import HeadScores
+from interp.heads.significance import sequence_bootstrap
+from interp.results.errors import BadInput
+
+CHANCE = "uniform attention: the mean of 1 / (i + 1) over query positions i"
+NULL = "the same sum at every other distance, all queries and sequences turned alike"
+
+
+class OffsetObserver:
+    """Attention some numbers of tokens back, a column each.
+
+    The null turns all distances round together: a draw scores every column, in every sequence, so
+    many tokens further back. Sequences share it because a head's taste for a distance is shared:
+    were it drawn for each by itself, any such taste of an untrained model would be significant.
+    """
+
+    needs = frozenset({"pattern"})
+
+    def __init__(
+        self,
+        detector: Detector,
+        scoring: Scoring,
+        *,
+        offsets: Sequence[int],
+        columns: Sequence[Column],
+    ) -> None:
+        n_labels = scoring.lengths["text"] - 1
+        if not offsets or min(offsets) < 1 or max(offsets) > n_labels:
+            raise BadInput(
+                f"offsets {list(offsets)}: give tokens back, from 1 to {n_labels} (sequences have "
+                f"{n_labels + 1} tokens)"
+            )
+        self._detector, self._scoring = detector, scoring
+        self._offsets, self._columns = tuple(offsets), tuple(columns)
+        self._watches = [PlaceWatch(partial(_places, n_labels, k)) for k in self._offsets]
+
+    def see(self, view: LayerView) -> None:
+        """One layer, at every distance."""
+        for watch in self._watches:
+            watch.see(view)
+
+    def end_batch(self, batch: HeadBatch, *, final_scale: Tensor | None) -> None:
+        """Keep what was seen."""
+        for watch in self._watches:
+            watch.end_batch(batch, final_scale=final_scale)
+
+    def finish(self) -> HeadScores:
+        """Scores, the null of all other distances, intervals over sequences."""
+        seen = [watch.finish() for watch in self._watches]
+        pairs = [*zip(seen, self._offsets, strict=True)]
+        rng = self._scoring.rng(f"{self._detector.name}/bootstrap")
+        ends = [_ends(s, k, rng, self._scoring.bootstrap) for s, k in pairs]
+        means = [_turned(s, k) for s, k in pairs]
+        return concluded(
+            self._detector,
+            self._scoring,
+            columns=self._columns,
+            observed=np.stack([mean[0] for mean in means], axis=-1),
+            draws=np.stack([mean[1:] for mean in means], axis=-1),
+            interval=np.stack(ends, axis=-1),
+            n_events=_counts([s.n_events for s in seen], means[0]),
+            n_sequences=_counts([len(s.values) for s in seen], means[0]),
+            notes={
+                column.name: {"sequences_without_a_query": s.n_dropped}
+                for column, s in zip(self._columns, seen, strict=True)
+            },
+            settings={"offsets": list(self._offsets)},
+        )
+
+
+def _places(n_labels: int, offset: int, batch: HeadBatch) -> Places:
+    return places_back(batch.is_query, n_labels=n_labels, least=offset)
+
+
+def _turned(seen: Watched, offset: int) -> Float[np.ndarray, "labels layers heads"]:
+    """Means over sequences by distance, the true one first and the others in order after it."""
+    return np.roll(seen.values.mean(axis=0, dtype=np.float64), 1 - offset, axis=0)
+
+
+def _ends(
+    seen: Watched, offset: int, rng: np.random.Generator, draws: int
+) -> Float[np.ndarray, "2 layers heads"]:
+    true = seen.values[:, offset - 1].astype(np.float64)
+    ends = sequence_bootstrap(true.reshape(len(true), -1), draws=draws, rng=rng)
+    return ends.reshape(2, *true.shape[1:])
+
+
+def _counts(
+    numbers: list[int], means: Float[np.ndarray, "labels layers heads"]
+) -> Float[np.ndarray, "layers heads columns"]:
+    return np.broadcast_to(np.array(numbers, float), (*means.shape[1:], len(numbers)))
