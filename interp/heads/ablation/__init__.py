@@ -18,6 +18,7 @@ from interp.heads.ablation.result import AblationResult
 
 if TYPE_CHECKING:
     from interp.heads.ablation.ablating import ablate_heads as ablate_heads
+    from interp.heads.ablation.against import score_against_effect as score_against_effect
     from interp.heads.ablation.choosing import ablate_found as ablate_found
     from interp.heads.ablation.context_loss import loss_reduction as loss_reduction
     from interp.heads.ablation.replacing import head_interventions as head_interventions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from interp.heads.ablation.replacing import heads_ablated as heads_ablated
 
 _HOMES = {
+    "score_against_effect": "against",
     "ablate_found": "choosing",
     "ablate_heads": "ablating",
     "head_interventions": "replacing",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.stats import rankdata
 
 from interp.heads.ablation.table import as_html, as_text
 from interp.heads.columns import Head
@@ -142,13 +143,11 @@ class AblationResult:
 
     def agreement(self) -> float:
         """Spearman's rho of `attributed` and `patched` over the heads that were patched."""
-        from scipy.stats import spearmanr
-
         exact, first = self.patched[..., 0, 0].ravel(), self.attributed[..., 0, 0].ravel()
         known = ~np.isnan(exact) & ~np.isnan(first)
         if known.sum() < 3 or np.ptp(exact[known]) == 0 or np.ptp(first[known]) == 0:
             return float("nan")
-        return float(spearmanr(exact[known], first[known]).statistic)
+        return float(np.corrcoef(rankdata(exact[known]), rankdata(first[known]))[0, 1])
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the finding, whole or not at all."""
@@ -183,7 +182,10 @@ class AblationResult:
                 relations=tuple(header["relations"]),
                 others=tuple(header["others"]),
                 statements=tuple(header["statements"]),
-                **{n: header[n] for n in ("corruption", "score_name", "chosen_on", "dropped")},
+                corruption=header["corruption"],
+                score_name=header["score_name"],
+                chosen_on=header["chosen_on"],
+                dropped=header["dropped"],
                 provenance=Provenance.from_json(header["provenance"]),
                 **{name: arrays[name] for name in _ARRAYS},
             )

@@ -1,6 +1,6 @@
 """What single heads do: every one to first order, and some exactly."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.corpus.relations.corpus import RelationCorpus
 from interp.heads.ablation.asking import AskedBatch
-from interp.heads.ablation.corrupting import SIDES, Side
+from interp.heads.ablation.corrupting import Side
 from interp.heads.ablation.events import Events
 from interp.heads.ablation.grouping import Ablator, Condition
 from interp.heads.ablation.patching import (
@@ -31,6 +31,7 @@ class Corruption(NamedTuple):
     corrupted: Corrupted
     events: Events
     sequences: Sequences
+    times: Float[np.ndarray, "draws documents"]
     drop: Float[np.ndarray, "columns 3"]
 
 
@@ -53,10 +54,11 @@ def corruption_of(
     sequences = Sequences(corpus, concerned)
     lost = (margin - corrupted_margins(bridge, batches, corrupted))[corrupted.concerned]
     times = sequences.resamples(bootstrap, np.random.default_rng([seed, 19]))
-    return Corruption(corrupted, concerned, sequences, _ended(sequences.totals(lost), times))
+    drop = _ended(sequences.totals(lost), times)
+    return Corruption(corrupted, concerned, sequences, times, drop)
 
 
-def stronger(found: Sequence[Corruption | None]) -> Corruption | None:
+def stronger(found: Iterable[Corruption | None]) -> Corruption | None:
     """The corruption that costs the margin most over all relations."""
     there = [one for one in found if one is not None]
     return max(there, key=lambda one: one.drop[0, 0], default=None)
@@ -68,7 +70,6 @@ def attributed(
     batches: Sequence[AskedBatch],
     corruption: Corruption,
     *,
-    times: Float[np.ndarray, "draws documents"],
     advance: Callable[[int], None],
 ) -> Ended:
     """First-order drops of the margin [layers, heads, columns, 3]."""
@@ -83,7 +84,7 @@ def attributed(
         bridge, batches, corruption.corrupted, [own[:, b.events] for b in batches], advance
     )
     order = np.concatenate([batch.sequences for batch in batches])
-    return _ended(_by_document(drops, order, corpus, corruption), times)
+    return _ended(_by_document(drops, order, corpus, corruption), corruption.times)
 
 
 def _by_document(
@@ -113,13 +114,12 @@ def patched(
     heads: Sequence[Head],
     margin: Float[np.ndarray, " events"],
     *,
-    times: Float[np.ndarray, "draws documents"],
     advance: Callable[[int], None],
 ) -> Ended:
     """Exact drops of the margin [heads, columns, 3]."""
     after = patched_margins(bridge, batches, corruption.corrupted, heads, advance)
     lost = (margin - after)[:, corruption.corrupted.concerned]
-    return _ended(corruption.sequences.totals(lost), times)
+    return _ended(corruption.sequences.totals(lost), corruption.times)
 
 
 def ablated(
@@ -136,20 +136,17 @@ def ablated(
 
 
 def to_try(
-    first_order: Float[np.ndarray, "layers heads"] | None,
-    shape: tuple[int, int],
+    first_order: Float[np.ndarray, "layers heads"],
     *,
     exact: int,
     also: Sequence[Head],
     rng: np.random.Generator,
 ) -> list[Head]:
     """The `exact` heads of the largest first-order effect, as many random others, and `also`."""
-    size = np.zeros(shape) if first_order is None else np.abs(first_order)
-    order = np.argsort(-size.ravel(), kind="stable")
-    best, rest = order[:exact], order[exact:]
-    random = rng.permutation(rest)[:exact]
-    chosen = {Head(*divmod(int(i), shape[1])) for i in (*best, *random)}
-    return sorted(chosen | set(also))
+    order = np.argsort(-np.abs(np.nan_to_num(first_order)).ravel(), kind="stable")
+    chosen = [*order[:exact], *rng.permutation(order[exact:])[:exact]]
+    n_heads = first_order.shape[1]
+    return sorted({Head(*divmod(int(i), n_heads)) for i in chosen} | set(also))
 
 
 def on_grid(
@@ -165,11 +162,6 @@ def on_grid(
 def nothing(shape: tuple[int, int], n_columns: int) -> Float[np.ndarray, "layers heads columns 3"]:
     """No effect known of any head."""
     return np.full((*shape, n_columns, 3), np.nan)
-
-
-def every_side(chosen: str) -> tuple[Side, ...]:
-    """The sides to try: both for `auto`."""
-    return SIDES if chosen == "auto" else tuple(side for side in SIDES if side == chosen)
 
 
 def _ended(totals: Totals, times: Float[np.ndarray, "draws documents"]) -> Ended:

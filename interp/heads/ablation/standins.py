@@ -79,6 +79,7 @@ def stand_ins(
     sums: dict[Where, dict[int, Tensor]] = {where: {} for where in WHERES}
     rows: dict[Where, dict[int, list[Tensor]]] = {where: {} for where in WHERES}
     base = np.full((len(MEASURES), n_events), np.nan)
+    device = batches[0].tokens.device
     for number, batch in enumerate(batches):
         seen = site_values(
             bridge, sites, lambda batch=batch: measured(place_logits(bridge, batch), batch)
@@ -92,24 +93,16 @@ def stand_ins(
                 total = z[replaced].double().sum(0)
                 sums[where][layer] = sums[where].get(layer, torch.zeros_like(total)) + total
                 rows[where].setdefault(layer, []).append(z[kept])
-    means = {
-        where: {layer: (s / pools[where].n_replaced).float() for layer, s in by.items()}
-        for where, by in sums.items()
-    }
     found = StandIns(
-        means=means,
-        rows={
-            w: {layer: torch.cat(parts) for layer, parts in by.items()} for w, by in rows.items()
-        },
-        donors={
-            where: [
-                torch.from_numpy(d).to(b.tokens.device)
-                for d, b in zip(p.donors, batches, strict=True)
-            ]
-            for where, p in pools.items()
-        },
+        means={w: _over(sums[w], pools[w].n_replaced) for w in WHERES},
+        rows={w: {layer: torch.cat(parts) for layer, parts in rows[w].items()} for w in WHERES},
+        donors={w: [torch.from_numpy(d).to(device) for d in pools[w].donors] for w in WHERES},
     )
     return found, base
+
+
+def _over(sums: dict[int, Tensor], n: int) -> dict[int, Tensor]:
+    return {layer: (total / n).float() for layer, total in sums.items()}
 
 
 @dataclass(frozen=True)
