@@ -7,7 +7,7 @@ attention each have their own. The output bias stays.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ Values = Mapping[int, Float[Tensor, "..."]]
 _NAME = re.compile(r"L(\d+)H(\d+)")
 
 
+@runtime_checkable
 class Tokens(Protocol):
     """A batch of any corpus."""
 
