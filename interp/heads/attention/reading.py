@@ -92,18 +92,15 @@ def read_layers(
     observers: Sequence[Observer],
     *,
     geometry: HeadGeometry | None = None,
-    before: Callable[[HeadBatch], None] | None = None,
 ) -> int:
     """Show every layer of every batch to every observer; the number of sequences read.
 
-    `before` is called with each batch before its forward pass. Raises BadInput for sequences longer
-    than the context or a model with hooks of the caller's, Unsupported where a site stays silent.
+    Raises BadInput for sequences longer than the context or a model with hooks of the caller's,
+    Unsupported where a site stays silent.
     """
     reader = LayerReader(bridge, observers, geometry=geometry)
     n_read = 0
     for batch in batches:
-        if before is not None:
-            before(batch)
         reader.read(batch)
         n_read += batch.size
     return n_read
@@ -274,6 +271,10 @@ def _forget_pattern(module: torch.nn.Module, *_: object) -> None:
 @contextmanager
 def _evaluating(bridge: TransformerBridge) -> Iterator[None]:
     """Without dropout, whatever mode the caller left the model in."""
+    if not any(module.training for module in bridge.modules()):
+        # Setting the mode of every module takes as long as a small batch.
+        yield
+        return
     modes = bridge.training, bridge.original_model.training
     bridge.eval()
     bridge.original_model.eval()
