@@ -128,8 +128,8 @@ def swap_in(directory: Path, path: Path) -> None:
 
 
 def remove_temporaries(directory: Path) -> None:
-    """Delete the unfinished files that a killed `atomic_file` left directly in `directory`."""
-    for left in directory.iterdir():
+    """Delete the unfinished files that a killed `atomic_file` left anywhere in `directory`."""
+    for left in directory.rglob("*"):
         if _TEMPORARY.fullmatch(left.name) and left.is_file():
             left.unlink()
 
