@@ -1,6 +1,7 @@
 """Batches of random tokens, and tiny models of every style, for the tests of heads."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformer_lens.model_bridge import TransformerBridge
@@ -10,7 +11,7 @@ from interp.models.load import load
 from tests.models import D_VOCAB, tiny_model_directory
 
 
-def tiny_bridge(style: str, directory: Path, **config: object) -> TransformerBridge:
+def tiny_bridge(style: str, directory: Path, **config: Any) -> TransformerBridge:
     return load(tiny_model_directory(style, directory / style, **config))
 
 
