@@ -206,7 +206,9 @@ def test_the_detector_gives_what_the_function_gives(
     assert DETECTOR.run is not None and DETECTOR.cost is not None
     assert DETECTOR.cost(scoring).startswith("function_vector: 30 prompts and 216 single")
     found = DETECTOR.run(scoring)
-    direct, _ = score_function_vectors(bridge, read_tasks(tmp_path / "t.jsonl"), **options, say=QUIET)
+    direct, _ = score_function_vectors(
+        bridge, read_tasks(tmp_path / "t.jsonl"), **options, say=QUIET
+    )
     np.testing.assert_array_equal(found.score, direct.score)
     assert found.provenance.corpus_hash == direct.provenance.corpus_hash
     assert found.settings["function_vector"]["n_donors"] == 4
