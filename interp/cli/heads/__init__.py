@@ -7,6 +7,7 @@ import typer
 VERBS: tuple[str, ...] = (
     "list",
     "score",
+    "icl",
 )
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

@@ -1,0 +1,87 @@
+"""`interp heads icl`: loss reduction, format and pattern over shots, of a model or a series."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.tables import show_table
+from interp.results.atomic import check_out
+from interp.results.errors import BadInput
+
+
+def icl(
+    model: Annotated[
+        str, typer.Argument(help="Model, or a series of checkpoints; NAME@STEP is one of them.")
+    ],
+    out: Out,
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks", help="Tasks file (JSON); English words if not given.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Text to measure loss reduction on.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Only these steps of a series, with commas.")
+    ] = None,
+    shots: Annotated[
+        str, typer.Option("--shots", help="How many lines are shown, with commas.")
+    ] = "0,1,2,3,4,5,10,20",
+    prompts: Annotated[
+        int, typer.Option("--prompts", help="Prompts of each task and number of lines, at least.")
+    ] = 200,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", help="Tokens of a text; 501, or the context if shorter."),
+    ] = None,
+    sequences: Annotated[int, typer.Option("--sequences", help="Of the text, at most.")] = 100,
+    packing: Annotated[
+        Literal["pack", "document"],
+        typer.Option("--packing", help="Documents end to end, or one in a row."),
+    ] = "document",
+    seed: Seed = 0,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Measure in-context learning: loss reduction, the form of answers, and their pattern.
+
+    Every checkpoint of a series gets the same prompts; beside each share stands what shuffled
+    labels give.
+
+    Example: interp heads icl relations/grammar --tasks tasks.json --out levels
+    """
+    from interp.heads.icl import measure_levels
+
+    check_out(out, replace=overwrite)
+    found = measure_levels(
+        model,
+        tasks,
+        text=text,
+        steps=None if steps is None else _numbers(steps, "--steps"),
+        shots=_numbers(shots, "--shots"),
+        n_prompts=prompts,
+        length=length,
+        packing=packing,
+        n_sequences=sequences,
+        seed=seed,
+        device=device,
+        command=f"interp heads icl {model} --out {out}",
+    )
+    found.save(out, overwrite=overwrite)
+    if json:
+        print_json({"path": str(out), **found.to_json()})
+        return
+    show_table(*found.table(), n_left=2)
+    say("")
+    for note in found.notes():
+        say(note)
+    say(f"\nwritten to {out}")
+
+
+def _numbers(listed: str, option: str) -> list[int]:
+    try:
+        return [int(number) for number in listed.split(",")]
+    except ValueError as error:
+        raise BadInput(f"{option} {listed}: whole numbers with commas between them") from error
