@@ -47,7 +47,8 @@ def _marks(scoring: Scoring, tokens: np.ndarray, k: int) -> np.ndarray:
     for layer in range(g.n_layers):
         written, attended = circuits.ov_factors(layer, ids), circuits.qk_factors(layer, ids)
         for head in range(g.n_heads):
-            lowest = among_lowest(written[0][head], written[1][head], ids, k)
+            every = ids.expand(len(ids), -1)
+            lowest = among_lowest(written[0][head], written[1][head], every, k)
             marks[layer, head, 0] = lowest.cpu().numpy()
             first = is_largest(attended[0][head], attended[1][head], ids)
             marks[layer, head, 1] = first.cpu().numpy()

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+_AT_ONCE = 50
+
 
 def ov_eigenvalues(
     W_V: Float[Tensor, "n_heads d_model d_head"],
@@ -44,11 +46,11 @@ def random_ratios(
     any basis, so W_O U S Vᵀ W_V is drawn as W_O S W_V with the singular values S of `round_trip`:
     d_model * d_head² steps a draw instead of d_model² * d_head.
     """
-    singular = torch.linalg.svdvals(round_trip.double())
+    singular = torch.linalg.svdvals(round_trip.double()).cpu()
     ratios = []
-    for _ in range(draws):
-        left = torch.randn(d_head, len(singular), generator=generator, dtype=torch.float64)
-        right = torch.randn(len(singular), d_head, generator=generator, dtype=torch.float64)
-        core = (left * singular.cpu()) @ right
-        ratios.append(eigenvalue_ratio(torch.linalg.eigvals(core)))
-    return torch.stack(ratios)
+    for start in range(0, draws, _AT_ONCE):
+        n = min(_AT_ONCE, draws - start)
+        left = torch.randn(n, d_head, len(singular), generator=generator, dtype=torch.float64)
+        right = torch.randn(n, len(singular), d_head, generator=generator, dtype=torch.float64)
+        ratios.append(eigenvalue_ratio(torch.linalg.eigvals((left * singular) @ right)))
+    return torch.cat(ratios)

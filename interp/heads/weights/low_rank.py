@@ -10,7 +10,7 @@ from torch import Tensor
 ROWS = 64
 """Rows at a time: a block of 64 by 50,000 columns is 13 MB."""
 _NOTHING = 1e-6
-"""A row whose entries differ by less than this share of their size holds rounding, not choices."""
+"""Entries that differ by less than this share of their size differ by rounding alone."""
 
 
 class Columns(NamedTuple):
@@ -49,17 +49,19 @@ def largest(
 def among_lowest(
     left: Float[Tensor, "rows middle"],
     right: Float[Tensor, "middle columns"],
-    ids: Int[Tensor, " ids"],
+    ids: Int[Tensor, "rows ids"],
     k: int,
 ) -> Bool[Tensor, "rows ids"]:
-    """Whether entry (i, ids[j]) is one of the k lowest of row i, for every row and id.
+    """Whether entry (i, ids[i, j]) is one of the k lowest of row i, for every row and id.
 
-    It is when it lies below the (k+1)-th lowest: where more than k entries tie, none is.
+    It is when it lies below the (k+1)-th lowest, by more than rounding: where more than k tie,
+    none is.
     """
     marks = []
-    for _, block in row_blocks(left, right):
-        limit = block.topk(k + 1, dim=-1, largest=False).values[:, -1:]
-        marks.append(block[:, ids] < limit)
+    for rows, block in row_blocks(left, right):
+        lowest = block.topk(k + 1, dim=-1, largest=False).values
+        slack = _NOTHING * lowest.abs().amax(-1, keepdim=True)
+        marks.append(block.gather(1, ids[rows]) < lowest[:, -1:] - slack)
     return torch.cat(marks)
 
 

@@ -37,9 +37,7 @@ class AttentionNorms:
             "circuits from tokens to tokens are not known"
         )
 
-    def normalised(
-        self, residual: Float[Tensor, "rows d_model"]
-    ) -> Float[Tensor, "rows d_model"]:
+    def normalised(self, residual: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_model"]:
         """What attention reads of a residual row, without gain and bias."""
         if not self.before:
             return residual
@@ -50,6 +48,10 @@ class AttentionNorms:
     def gain(self, layer: int) -> Float[Tensor, " d_model"]:
         """The gain of the norm before attention; ones where there is none."""
         return self._tensor(layer, "weight", 1.0)
+
+    def bias(self, layer: int) -> Float[Tensor, " d_model"]:
+        """The bias of the norm before attention; zeros where there is none."""
+        return self._tensor(layer, "bias", 0.0)
 
     def of_queries(
         self, layer: int, queries: Float[Tensor, "n_heads rows d_head"]
@@ -71,8 +73,7 @@ class AttentionNorms:
         return own.detach().float()
 
     def _explains(self, layer: int, residual: Tensor, read: Tensor) -> bool:
-        bias = self._tensor(layer, "bias", 0.0)
-        expected = self.normalised(residual.float()) * self.gain(layer) + bias
+        expected = self.normalised(residual.float()) * self.gain(layer) + self.bias(layer)
         return torch.allclose(expected, read.float(), atol=_AGREES, rtol=_AGREES)
 
     def _normed(self, layer: int, name: str, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""OrdinalClass: things with an order, of which each is one token: days, months, numbers, letters."""
+"""OrdinalClass: things in an order, each one token: days, months, numbers, letters."""
 
 import json
 import string

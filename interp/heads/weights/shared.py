@@ -51,9 +51,9 @@ def single_token(scoring: Scoring) -> Callable[[str], int | None]:
             return None
         for text in (f" {word}", word):
             ids = tokenizer.encode(text, add_special_tokens=False)
-            if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
-                if tokenizer.decode(ids).strip() == word:
-                    return int(ids[0])
+            known = len(ids) == 1 and ids[0] != tokenizer.unk_token_id
+            if known and tokenizer.decode(ids).strip() == word:
+                return int(ids[0])
         return None
 
     return token

@@ -21,11 +21,10 @@ class OrderShares(NamedTuple):
 def best_members(
     logits: Float[np.ndarray, "n_heads members members"],
 ) -> Int[np.ndarray, "n_heads members"]:
-    """Which member each head raises most when it reads each; −1 where it prefers none."""
-    top = logits.max(-1)
-    spread = top - logits.min(-1)
-    size = np.abs(logits).max(-1)
-    return np.where(spread > 1e-6 * size, logits.argmax(-1), -1)
+    """Which member each head raises most when it reads each; −1 where the best two tie."""
+    best_two = np.partition(logits, -2, axis=-1)[..., -2:]
+    ahead = best_two[..., 1] - best_two[..., 0]
+    return np.where(ahead > 1e-6 * np.abs(logits).max(-1), logits.argmax(-1), -1)
 
 
 def order_shares(best: Int[np.ndarray, "n_heads members"], members: OrdinalClass) -> OrderShares:

@@ -16,7 +16,7 @@ from interp.heads.writing.repeated import RepeatWrites
 class RepeatObserver:
     """An observer of repeated tokens that concludes from the shared RepeatWrites."""
 
-    needs = RepeatWrites.needs
+    needs: frozenset[str] | set[str] = RepeatWrites.needs
 
     def __init__(self, scoring: Scoring, conclude: Callable[[RepeatWrites], HeadScores]) -> None:
         self._writes = scoring.shared(

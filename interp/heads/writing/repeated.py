@@ -24,7 +24,7 @@ class RepeatWrites:
     for all heads of a sequence.
     """
 
-    needs = frozenset({"pattern", "z", "final_scale", "output_scale"})
+    needs: frozenset[str] | set[str] = frozenset({"pattern", "z", "final_scale", "output_scale"})
 
     def __init__(self, *, controls: int, seed: int) -> None:
         self.controls, self.seed = controls, seed

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,8 +54,8 @@ def test_the_effective_embedding_is_the_first_mlp_of_the_token_alone(
     bridge: Callable[[str], TransformerBridge],
 ) -> None:
     model = bridge("gpt2")
-    block = model.original_model.transformer.h[0]
-    embedded = model.original_model.transformer.wte.weight
+    original: Any = model.original_model
+    block, embedded = original.transformer.h[0], original.transformer.wte.weight
     with torch.no_grad():
         expected = embedded + block.mlp(block.ln_2(embedded))
     torch.testing.assert_close(effective_embedding(model), expected, atol=1e-5, rtol=1e-5)
@@ -79,7 +80,8 @@ def test_values_and_attention_are_those_of_the_model_on_the_embedding(
     model, ours = bridge(style), circuits(style)
     if style == "gpt2":  # learned positions are added to what attention reads
         model = load(ours.geometry.name, device="cpu")
-        model.original_model.transformer.wpe.weight.data.zero_()
+        original: Any = model.original_model
+        original.transformer.wpe.weight.data.zero_()
     tokens = EVERY[:9]
     normed = "blocks.0.attn.hook_k_normed"
     keys = normed if normed in model.hook_dict else "blocks.0.attn.hook_k"
@@ -124,7 +126,7 @@ def test_small_eigenvalues_are_those_of_the_full_circuit(
     small = ov_eigenvalues(ours.W_V(layer), ours.W_O(layer), ours.round_trip(layer))
     left, right = ours.ov_factors(layer, EVERY)
     for head in range(ours.geometry.n_heads):
-        full = torch.linalg.eigvals((left[head].double() @ right[head].double()))
+        full = torch.linalg.eigvals(left[head].double() @ right[head].double())
         d_head = ours.geometry.d_head
         theirs = full[full.abs().argsort(descending=True)][:d_head]
         assert full.abs().sort(descending=True).values[d_head:].max() < 1e-4

@@ -34,11 +34,11 @@ def test_among_lowest_and_is_largest_agree_with_a_sort(
     left, right = factors
     ids = torch.tensor([3, 90, 149, 0])
     rank = (left @ right).argsort(dim=-1).argsort(dim=-1)
-    assert torch.equal(among_lowest(left, right, ids, 7), rank[:, ids] < 7)
+    assert torch.equal(among_lowest(left, right, ids.expand(150, -1), 7), rank[:, ids] < 7)
     assert torch.equal(is_largest(left, right, ids), rank[:, ids] == 149)
 
 
 def test_a_row_all_alike_has_no_lowest_and_no_largest() -> None:
     left, right, ids = torch.zeros(3, 2), torch.ones(2, 9), torch.arange(3)
-    assert not among_lowest(left, right, ids, 2).any()
+    assert not among_lowest(left, right, ids.expand(3, -1), 2).any()
     assert not is_largest(left, right, ids).any()

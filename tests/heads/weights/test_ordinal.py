@@ -31,7 +31,7 @@ def test_a_member_of_several_tokens_leaves_a_gap_and_no_step_over_it() -> None:
 
 
 def test_standard_classes_are_those_the_vocabulary_holds() -> None:
-    days = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+    days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
     found = ordinal_classes(lookup(*days, "one", "two"))
     assert [one.name for one in found] == ["days"]
     assert len(found[0].pairs) == 7

@@ -1,4 +1,4 @@
-"""What heads write on repeated tokens: against a double loop, and for heads whose answer is known."""
+"""What heads write on repeated tokens: against a double loop, and for known heads."""
 
 from pathlib import Path
 
