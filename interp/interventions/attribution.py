@@ -36,7 +36,7 @@ def attribution_patching(
     sites: Sequence[str],
     *,
     tokens: Int[Tensor, "batch pos"],
-    corrupted: Int[Tensor, "batch pos"],
+    corrupted: Int[Tensor, "_ _"],
     metric: Metric,
     run: Run | None = None,
 ) -> Attribution:

@@ -11,7 +11,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from interp.capture.weights import in_memory_hash
 from interp.corpus.relations import RelationCorpus
 from interp.heads.ablation.against import correlations, scores_by_relation
-from interp.heads.ablation.asking import WHERES, Where, asked_batches
+from interp.heads.ablation.asking import WHERES, asked_batches
 from interp.heads.ablation.context_loss import Measure
 from interp.heads.ablation.elsewhere import other_effects
 from interp.heads.ablation.every_head import single_effects
@@ -42,8 +42,8 @@ def ablate_heads(
     heads: Heads,
     relations: RelationCorpus | str | Path,
     *,
-    modes: Sequence[Mode] = ("mean", "resample"),
-    where: Sequence[Where] = WHERES,
+    modes: Sequence[str] = ("mean", "resample"),
+    where: Sequence[str] = WHERES,
     draws: int = 20,
     exact: int = 25,
     scores: HeadScores | None = None,
@@ -173,7 +173,7 @@ def _run(
         **single._asdict(),
         score=score,
         score_name=score_name,
-        correlation=correlations(score, single._asdict(), seed=plan.seed),
+        correlation=correlations(score, single.effects(), seed=plan.seed),
         others=tuple(measures),
         other_base=others.base,
         other_effect=others.effect,

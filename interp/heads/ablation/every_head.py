@@ -37,6 +37,10 @@ class SingleEffects(NamedTuple):
     patched: Grid
     ablated: Grid
 
+    def effects(self) -> dict[str, Grid]:
+        """The three kinds of effect, by name."""
+        return {"attributed": self.attributed, "patched": self.patched, "ablated": self.ablated}
+
 
 def single_effects(
     ablator: Ablator,

@@ -29,7 +29,7 @@ class Corrupted:
     """The batches with two entities of one side exchanged, and the events that concerns."""
 
     side: Side
-    tokens: list[Int[Tensor, "batch pos"]]
+    tokens: list[Int[Tensor, "_ _"]]
     concerned: Bool[np.ndarray, " events"]
     """Events whose own entity of that side has moved."""
 
@@ -81,7 +81,7 @@ def attributed_drops(
     bridge: TransformerBridge,
     batches: Sequence[AskedBatch],
     corrupted: Corrupted,
-    weights: Sequence[Float[np.ndarray, "metrics events"]],
+    weights: Sequence[Float[np.ndarray, "metrics _"]],
     advance: Callable[[int], None],
 ) -> Float[np.ndarray, "metrics sequences layers heads"]:
     """For every sequence, metric and head, the first-order drop of a weighted sum of margins.

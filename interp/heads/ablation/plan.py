@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from transformer_lens.model_bridge import TransformerBridge
 
 from interp.corpus.relations import RelationCorpus, open_relations
-from interp.heads.ablation.asking import WHERES, Where
+from interp.heads.ablation.asking import WHERES
 from interp.heads.ablation.events import Events, asked_events
 from interp.heads.ablation.grouping import Condition
-from interp.heads.ablation.replacing import MODES, HeadLike, Mode, named_heads, z_sites
+from interp.heads.ablation.replacing import MODES, HeadLike, named_heads, z_sites
 from interp.heads.columns import Head
 from interp.heads.scores import HeadScores
 from interp.models.context import refuse_beyond_context
@@ -58,12 +58,13 @@ def named_groups(bridge: TransformerBridge, heads: Heads) -> dict[str, tuple[Hea
     return {name: named_heads(bridge, group) for name, group in named.items()}
 
 
-def conditions_of(modes: Sequence[Mode], where: Sequence[Where]) -> tuple[Condition, ...]:
+def conditions_of(modes: Sequence[str], where: Sequence[str]) -> tuple[Condition, ...]:
     for kind, given, known in (("mode", modes, MODES), ("where", where, WHERES)):
         wrong = [one for one in given if one not in known]
         if wrong or not given:
             raise BadInput(f"{kind} {', '.join(wrong) or 'none'}: choose of {', '.join(known)}")
-    return tuple(dict.fromkeys((mode, place) for mode in modes for place in where))
+    every = tuple(dict.fromkeys((mode, place) for mode in modes for place in where))
+    return cast(tuple[Condition, ...], every)
 
 
 def events_of(corpus: RelationCorpus, plan: Plan) -> Events:

@@ -43,7 +43,8 @@ class Tokens(Protocol):
 def z_sites(bridge: TransformerBridge) -> tuple[str, ...]:
     """The site of the heads' outputs in every layer; Unsupported for a model that has none."""
     sites = tuple(f"blocks.{layer}.attn.hook_z" for layer in range(bridge.cfg.n_layers))
-    missing = [site for site in sites if site not in bridge.hook_dict]
+    points = bridge.hook_dict
+    missing = [site for site in sites if site not in points]
     if missing:
         name = type(bridge.original_model).__name__
         raise Unsupported(f"{name} has no {missing[0]}: it has no attention heads to replace there")
@@ -90,7 +91,7 @@ def by_layer(heads: Iterable[Head]) -> dict[int, Tensor]:
 def head_interventions(
     bridge: TransformerBridge,
     heads: Iterable[HeadLike],
-    mode: Mode = "mean",
+    mode: str = "mean",
     *,
     means: Values | None = None,
     rows: Values | None = None,
@@ -126,7 +127,7 @@ def head_interventions(
 def heads_ablated(
     bridge: TransformerBridge,
     heads: Iterable[HeadLike],
-    mode: Mode = "mean",
+    mode: str = "mean",
     *,
     means: Values | None = None,
     rows: Values | None = None,

@@ -38,8 +38,8 @@ class StandIns:
     """Means and rows of every head, taken over the tokens that each `where` replaces."""
 
     means: dict[Where, dict[int, Float[Tensor, "n_heads d_head"]]]
-    rows: dict[Where, dict[int, Float[Tensor, "rows n_heads d_head"]]]
-    donors: dict[Where, list[Int[Tensor, "batch pos"]]]
+    rows: dict[Where, dict[int, Float[Tensor, "_ n_heads d_head"]]]
+    donors: dict[Where, list[Int[Tensor, "_ _"]]]
     """For each batch, the row that stands in at a token: of another document where there is one."""
 
     def edits(
@@ -107,9 +107,9 @@ def _over(sums: dict[int, Tensor], n: int) -> dict[int, Tensor]:
 
 @dataclass(frozen=True)
 class _Pool:
-    kept: list[Bool[np.ndarray, "batch pos"]]
+    kept: list[Bool[np.ndarray, "_ _"]]
     """Tokens whose outputs are kept, in each batch."""
-    donors: list[Int[np.ndarray, "batch pos"]]
+    donors: list[Int[np.ndarray, "_ _"]]
     n_replaced: int
 
 
