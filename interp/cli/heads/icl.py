@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
@@ -42,6 +43,7 @@ def icl(
     ] = "document",
     seed: Seed = 0,
     device: Device = "cpu",
+    figures: Figures = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -55,6 +57,7 @@ def icl(
     from interp.heads.icl import measure_levels
 
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
     found = measure_levels(
         model,
         tasks,
@@ -70,6 +73,10 @@ def icl(
         command=f"interp heads icl {model} --out {out}",
     )
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        from interp.plots.heads.pages import icl_figures
+
+        write_figures(icl_figures(found), figures, overwrite=overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
         return

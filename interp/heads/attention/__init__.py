@@ -17,6 +17,7 @@ _HOMES = {
     "HeadBatch": "batch",
     "LayerView": "reading",
     "Observer": "reading",
+    "patterns_on": "looking",
     "read_layers": "reading",
     "expanded": "contributions",
     "head_outputs": "contributions",
