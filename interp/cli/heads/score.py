@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
+from interp.cli.heads.settings import settings_from
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
@@ -29,7 +31,18 @@ def score(
         typer.Option("--relations", help="CoNLL-U, triples in .jsonl, AGENDA .tsv; also text."),
     ] = None,
     items: Annotated[
-        Path | None, typer.Option("--items", help="Input of detectors that are fed items.")
+        Path | None,
+        typer.Option("--items", help="For `function_vector`: jsonl of task, input, output."),
+    ] = None,
+    needles: Annotated[
+        Path | None,
+        typer.Option(
+            "--needles", help="For `retrieval`: jsonl of needle, question; key-value lines without."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for `function_vector` and `retrieval`: n_shots=5."),
     ] = None,
     pattern: Annotated[
         str | None,
@@ -60,6 +73,7 @@ def score(
     top: Annotated[int, typer.Option("--top", help="Heads shown of each column.")] = 3,
     seed: Seed = 0,
     device: Device = "cpu",
+    figures: Figures = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -70,6 +84,8 @@ def score(
     from interp.heads.score import score_heads
 
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
+    chosen = settings_from(settings or [])
     found = score_heads(
         model,
         detector or None,
@@ -88,8 +104,14 @@ def score(
         pattern=pattern,
         classes=classes,
         offsets=offset,
+        needles=needles,
+        **chosen,
     )
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        from interp.plots.heads.pages import scores_figures
+
+        write_figures(scores_figures(found), figures, overwrite=overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
         return
