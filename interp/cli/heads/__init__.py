@@ -7,6 +7,8 @@ import typer
 VERBS: tuple[str, ...] = (
     "list",
     "score",
+    "relations",
+    "ablate",
     "icl",
 )
 

@@ -41,9 +41,12 @@ class SequenceEvents(NamedTuple):
     """Whether true tail and control tails, of which there is one at least, could all be raised."""
 
     @property
-    def n_labels(self) -> Int[np.ndarray, " triplets"]:
-        """The true tail and its control tails."""
-        return (self.labels >= 0).sum(axis=1)
+    def label_tokens(self) -> Int[np.ndarray, "triplets labels"]:
+        """The tokens of the labels, then -1; as wide as there could be control tails."""
+        tokens = np.full((len(self.labels), 1 + MAX_CONTROLS), -1, np.int64)
+        ids = np.where(self.labels >= 0, self.candidates[self.labels], -1)
+        tokens[:, : ids.shape[1]] = ids
+        return tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -396,7 +396,7 @@ def _tally(plan: EventPlan, parts: Sequence[_Part], geometry: HeadGeometry) -> R
         relation=each([s.relation for s in sequences]),
         entities=np.concatenate([s.entities for s in sequences]),
         tail_first=each([s.tail_first for s in sequences], bool),
-        n_labels=each([s.n_labels for s in sequences]),
+        label_tokens=np.concatenate([s.label_tokens for s in sequences]),
         opportunities=np.bincount(triplets, minlength=sum(len(s.relation) for s in sequences)),
         **{name: flat([part.sums[name] for part in parts], width) for name in _SUMS},
         label_share=flat([part.label_share for part in parts], width),

@@ -61,8 +61,7 @@ def head_scores(
     """
     rng = np.random.default_rng(seed)
     rows = [np.flatnonzero(tally.of_relation(r)) for r in range(len(tally.relations))]
-    pairs = _pairs(tally)
-    nulls = permuted([_label_sums(tally, chosen, pairs) for chosen in rows], rng=rng, draws=draws)
+    nulls = permuted([_label_sums(tally, chosen) for chosen in rows], rng=rng, draws=draws)
     q = _q(nulls)
     results = [
         _result(tally, r, (rows[r], nulls[r], q[r]), rng=rng, bootstrap=bootstrap)
@@ -115,14 +114,7 @@ def semantic_heads(
         return significant & (scores.array("raise_low", column) > 0)
 
 
-def _pairs(tally: RelationTally) -> Int[np.ndarray, " triplets"]:
-    keys = np.column_stack([tally.sequence, tally.entities])
-    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def _label_sums(
-    tally: RelationTally, rows: Int[np.ndarray, " rows"], pairs: Int[np.ndarray, " triplets"]
-) -> LabelSums:
+def _label_sums(tally: RelationTally, rows: Int[np.ndarray, " rows"]) -> LabelSums:
     whole = tally.tested_weight[rows]
     n_events, n_sequences = support(tally.n_tested[rows], tally.sequence[rows])
     tested = (n_events >= MIN_EVENTS) & (n_sequences >= MIN_SEQUENCES)
@@ -131,8 +123,7 @@ def _label_sums(
     some = tally.n_labels[rows] > 1
     return LabelSums(
         values=(tally.label_share[rows] * weights[..., None])[some],
-        n_labels=tally.n_labels[rows][some],
-        pair=pairs[rows][some],
+        tokens=tally.label_tokens[rows][some],
         tested=tested,
     )
 

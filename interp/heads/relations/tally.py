@@ -40,8 +40,8 @@ class RelationTally:
     relation: Int[np.ndarray, " triplets"]
     entities: Int[np.ndarray, "triplets pair"]
     tail_first: Bool[np.ndarray, " triplets"]
-    n_labels: Int[np.ndarray, " triplets"]
-    """True tail and control tails; 1 where there is no control."""
+    label_tokens: Int[np.ndarray, "triplets labels"]
+    """The token of the true tail, of each control tail, then -1."""
     opportunities: Int[np.ndarray, " triplets"]
     """Events, gated or not."""
     n_gated: Float[np.ndarray, "triplets heads"]
@@ -78,6 +78,11 @@ class RelationTally:
         """Which heads pass at which events."""
         bits = np.unpackbits(self.event_gates, axis=1, count=self.n_gated.shape[1])
         return bits.astype(bool)
+
+    @property
+    def n_labels(self) -> Int[np.ndarray, " triplets"]:
+        """True tail and control tails; 1 where there is no control."""
+        return (self.label_tokens >= 0).sum(axis=1)
 
     def of_relation(self, relation: int) -> Bool[np.ndarray, " triplets"]:
         """Which triplets are of this relation."""
