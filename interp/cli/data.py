@@ -44,7 +44,9 @@ def list_(json: Json = False) -> None:
 @app.command()
 def make(
     name: Annotated[str, typer.Argument(help="A name that `interp data list` shows.")],
-    out: Annotated[Path, typer.Option("--out", help="The .jsonl file that is written.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The file that is written, .jsonl unless told.")
+    ],
     n: Annotated[
         int | None, typer.Option("--n", help="How many; of what, `interp data list --json` says.")
     ] = None,
@@ -58,6 +60,7 @@ def make(
 ) -> None:
     """Write a data set as jsonl, and beside it a .json that says what is in it and what leaks.
 
+    relations-treebank is written as .conllu and relations-labels as .json, its card as .card.json.
     The same seed writes the same bytes. No lexical item is on both sides of the split that each
     line names. Leak: a bag-of-words logistic regression on the test side, where the items are new,
     and on lines left out at random, where the words are known; a score that only equals the latter
@@ -71,7 +74,7 @@ def make(
     if name not in known:
         raise BadInput(f"no data set {name!r}: there are {', '.join(known)}")
     dataset = known[name]
-    card = _check_out(out, overwrite)
+    card = _check_out(out, dataset.suffix, overwrite)
     written = dataset.write(out, seed, _n_of(dataset, n), source)
     content = _card(dataset, written, out, source, seed, n)
     _write_card(card, content)
@@ -92,10 +95,10 @@ def _n_of(dataset: "DataSet", n: int | None) -> int:
     return n
 
 
-def _check_out(out: Path, overwrite: bool) -> Path:
-    if out.suffix != ".jsonl":
-        raise BadInput(f"--out {out}: the file must end in .jsonl, which is how it is read")
-    card = out.with_suffix(".json")
+def _check_out(out: Path, suffix: str, overwrite: bool) -> Path:
+    if out.suffix != suffix:
+        raise BadInput(f"--out {out}: the file must end in {suffix}, which is how it is read")
+    card = out.with_suffix(".card.json" if suffix == ".json" else ".json")
     for path in (out, card):
         if path.exists() and (not overwrite or not path.is_file()):
             raise BadInput(f"{path} exists: choose another --out, or pass --overwrite")

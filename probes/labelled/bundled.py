@@ -1,6 +1,7 @@
 """Data in the languages of the bundled models: labelled lines, training examples, questions."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,116 @@ def _polyglot(
         n_lines=lambda: sum(1 for _ in _items(0, 0)) if n is None else n,
         write=write,
     )
+
+
+def relations_data() -> list[DataSet]:
+    """Documents of relations as triples, as a treebank, and the label tasks."""
+    from probes.relations.grammar.words import RELATIONS
+    from probes.relations.static import RELATIONS as BY_HEART
+
+    return [
+        _triples("relations", "grammar", RELATIONS),
+        _triples("relations-static", "static", BY_HEART),
+        _triples("relations-binding", "binding", ("owns",)),
+        _relations(
+            "treebank",
+            "the tree of each sentence, as CoNLL-U",
+            200,
+            _treebank,
+            _n_treebank_lines,
+            functions=RELATIONS[:3],
+            suffix=".conllu",
+        ),
+        _relations(
+            "labels",
+            "tasks for `interp heads icl`, as JSON",
+            None,
+            _tasks,
+            _n_task_lines,
+            suffix=".json",
+        ),
+    ]
+
+
+def _triples(name: str, world: str, relations: tuple[str, ...]) -> DataSet:
+    def write(path: Path, seed: int, n: int, file: Path | None) -> Written:
+        from probes.relations import draw_documents, write_documents
+
+        _refuse_file(name, file)
+        documents = draw_documents(world, n=n, seed=seed)
+        counts = Counter(f.relation for d in documents for f in d.asked for _ in f.asked)
+        return Written(write_documents(path, documents), dict(sorted(counts.items())), ())
+
+    return DataSet(
+        name=name,
+        kind="bundled model",
+        functions=relations,
+        question="the tail of a relation where the document asks; triples for `interp heads`",
+        source=f"the documents that the bundled model relations/{world} was trained on",
+        file=None,
+        n=200,
+        unit="documents",
+        n_lines=lambda: 200,
+        write=write,
+    )
+
+
+def _relations(
+    name: str,
+    question: str,
+    n: int | None,
+    write: Callable[[Path, int, int], Written],
+    n_lines: Callable[[], int],
+    *,
+    functions: tuple[str, ...] = (),
+    suffix: str,
+) -> DataSet:
+    def checked(path: Path, seed: int, n: int, file: Path | None) -> Written:
+        _refuse_file(f"relations-{name}", file)
+        return write(path, seed, n)
+
+    return DataSet(
+        name=f"relations-{name}",
+        kind="bundled model",
+        functions=functions,
+        question=question,
+        source="what the bundled model relations/grammar was trained on",
+        file=None,
+        n=n,
+        unit="documents",
+        n_lines=n_lines,
+        write=checked,
+        suffix=suffix,
+    )
+
+
+def _treebank(path: Path, seed: int, n: int) -> Written:
+    from probes.relations import draw_documents
+    from probes.relations.grammar.conllu import write_treebank
+
+    n_sentences = write_treebank(path, draw_documents("grammar", n=n, seed=seed))
+    return _counted(path)._replace(counts={"sentences": n_sentences})
+
+
+def _n_treebank_lines() -> int:
+    from probes.relations import draw_documents
+    from probes.relations.grammar.conllu import treebank
+
+    return sum(block.count("\n") for block in treebank(draw_documents("grammar", n=200, seed=0)))
+
+
+def _tasks(path: Path, seed: int, n: int) -> Written:
+    del seed, n  # All of them, fixed by the world.
+    from probes.relations.grammar.tasks import icl_tasks, write_tasks
+
+    write_tasks(path)
+    return _counted(path)._replace(counts={"tasks": len(icl_tasks()["tasks"])})
+
+
+def _n_task_lines() -> int:
+    from probes.relations.grammar.tasks import icl_tasks
+
+    return len(json.dumps(icl_tasks(), indent=2).splitlines())
 
 
 def _labelled(seed: int, n: int) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from interp.results.errors import BadInput
-from probes.labelled.bundled import functions_data, polyglot_data
+from probes.labelled.bundled import functions_data, polyglot_data, relations_data
 from probes.labelled.dataset import DataSet, Written
 from probes.labelled.generator import Generator
 from probes.labelled.generators import generators
@@ -21,7 +21,8 @@ reaches an average precision of 0.60 there with both classes, and 0.82 with 25."
 def catalogue() -> dict[str, DataSet]:
     """Every data set, labelled functions first."""
     labelled = [_of_generator(generator) for generator in generators().values()]
-    return {one.name: one for one in [*labelled, *functions_data(), *polyglot_data()]}
+    bundled = [*functions_data(), *polyglot_data(), *relations_data()]
+    return {one.name: one for one in [*labelled, *bundled]}
 
 
 def _of_generator(generator: Generator) -> DataSet:

@@ -37,3 +37,5 @@ class DataSet:
     """Lines that the default makes; None where the user's file decides."""
     write: Callable[[Path, int, int, Path | None], Written]
     """To a path, of seed, n and the user's file; the same give the same bytes."""
+    suffix: str = ".jsonl"
+    """How the file is read: the ending of its name."""

@@ -29,8 +29,8 @@ def relation_corpus(
     """Documents of the world of the bundled model `name`, each a sequence with its triplets.
 
     Its triplets are the facts that are asked, and their `at` the positions at which the tail is to
-    be predicted. `model` is a directory whose tokenizer it is for, the bundled one without it. `answered_as="grammar"` asks the control
-    about text with right answers: the text is what one model was trained on, or the other.
+    be predicted. `model` is a directory whose tokenizer it is for, the bundled one without it.
+    `answered_as="grammar"` gives the control text that is answered rightly, which it never saw.
     """
     world = answered_as or name
     documents = draw_documents(world, n=n, seed=seed)

@@ -10,8 +10,8 @@ from transformers import (
     GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     PreTrainedModel,
 )
 
@@ -29,7 +29,7 @@ def new_model(recipe: Recipe, world: World, *, seed: int) -> PreTrainedModel:
     model = (
         GPT2LMHeadModel(_gpt2_config(recipe, world))
         if attention_only
-        else LlamaForCausalLM(_llama_config(recipe, world))
+        else GPTNeoXForCausalLM(_neox_config(recipe, world))
     )
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -66,15 +66,19 @@ def _gpt2_config(recipe: Recipe, world: World) -> GPT2Config:
     )
 
 
-def _llama_config(recipe: Recipe, world: World) -> LlamaConfig:
-    return LlamaConfig(
+def _neox_config(recipe: Recipe, world: World) -> GPTNeoXConfig:
+    return GPTNeoXConfig(
         vocab_size=len(world.vocabulary.tokens),
         hidden_size=recipe.d_model,
         intermediate_size=recipe.d_mlp,
         num_hidden_layers=recipe.n_layers,
         num_attention_heads=recipe.n_heads,
-        num_key_value_heads=recipe.n_heads,
         max_position_embeddings=world.n_ctx,
+        rotary_pct=recipe.rotary_share,
+        use_parallel_residual=False,
+        hidden_act="gelu",
+        attention_dropout=0.0,
+        hidden_dropout=0.0,
         initializer_range=recipe.initial_std,
         tie_word_embeddings=False,
         bos_token_id=BOS,

@@ -11,7 +11,7 @@ class Recipe:
     """A decoder and how it is trained: AdamW, linear warm-up, then half a cosine to zero."""
 
     architecture: Literal["attention-only", "decoder"]
-    """A GPT-2 whose MLPs write nothing, ever; or a Llama."""
+    """A GPT-2 whose MLPs write nothing, ever; or a GPT-NeoX."""
     d_model: int
     n_layers: int
     n_heads: int
@@ -28,27 +28,30 @@ class Recipe:
     warmup: int = 30
     beta2: float = 0.98
     weight_decay: float = 0.01
+    primer_steps: int = 0
+    """The first of the steps, on the world's primer."""
+    primer_batch_size: int = 64
+    rotary_share: float = 0.25
+    """Of a head's dimensions, in a GPT-NeoX."""
     checkpoints: tuple[int, ...] = ()
     """Steps that are kept beside the last weights."""
 
 
 _GRAMMAR = Recipe(
     architecture="decoder",
-    d_model=96,
+    d_model=128,
     n_layers=3,
-    n_heads=6,
+    n_heads=8,
     d_mlp=96,
-    initial_std=0.1,
-    steps=4000,
-    batch_size=16,
+    initial_std=0.09,
+    steps=4600,
+    batch_size=32,
     lr=2e-3,
-    text_weight=0.2,
+    text_weight=0.1,
     clip_norm=1.0,
     warmup=100,
-    checkpoints=(
-        *(0, 100, 200, 300, 400, 500, 600, 800, 1000),
-        *(1200, 1400, 1700, 2000, 2400, 2800, 3200, 4000),
-    ),
+    primer_steps=1000,
+    checkpoints=(*range(0, 1600, 100), *range(1600, 4600, 200)),
 )
 RECIPES = {
     "static": Recipe(

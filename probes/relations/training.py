@@ -1,6 +1,7 @@
 """Training a model of relations on its world's documents, answers before all else."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 import torch
 from jaxtyping import Float
@@ -9,7 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from interp.models.training import TrainingBatch, adamw, train
-from probes.relations.batches import batches
+from probes.relations.batches import Encoded, batches
 from probes.relations.model import new_model
 from probes.relations.recipe import Recipe
 from probes.relations.vocabulary import PAD
@@ -45,7 +46,7 @@ def train_model(
     keep()
     train(
         model,
-        _batches(recipe, world, seed=seed),
+        training_batches(recipe, world, seed=seed),
         steps=recipe.steps,
         optimizer=adamw(
             [p for p in model.parameters() if p.requires_grad],
@@ -75,13 +76,27 @@ def weighted_loss(
     return loss + text_weight * functional.cross_entropy(logits[other], to_come[other])
 
 
-def _batches(recipe: Recipe, world: World, *, seed: int) -> Iterator[TrainingBatch]:
-    drawn = batches(
+def training_batches(recipe: Recipe, world: World, *, seed: int) -> Iterator[TrainingBatch]:
+    """The primer of the recipe, then documents without end; the same seed gives the same."""
+    full = batches(
         world.draw,
         world.vocabulary,
         batch_size=recipe.batch_size,
         seed=seed,
         length=world.n_ctx,
     )
-    for tokens, answers in drawn:
+    for tokens, answers in chain(_primer(recipe, world, seed=seed), full):
         yield TrainingBatch(torch.from_numpy(tokens), torch.from_numpy(answers))
+
+
+def _primer(recipe: Recipe, world: World, *, seed: int) -> Iterator[Encoded]:
+    if world.primer is None:
+        return iter(())
+    drawn = batches(
+        world.primer,
+        world.vocabulary,
+        batch_size=recipe.primer_batch_size,
+        seed=seed,
+        length=world.primer_length,
+    )
+    return islice(drawn, recipe.primer_steps)

@@ -20,6 +20,9 @@ class World:
     vocabulary: Vocabulary
     relations: tuple[str, ...]
     n_ctx: int
+    primer: Draw | None = None
+    """A shorter and simpler document to begin the training with."""
+    primer_length: int | None = None
 
 
 WORLDS = {
@@ -40,6 +43,8 @@ WORLDS = {
     "grammar": World(
         draw=documents.draw,
         told=documents.draw_told,
+        primer=documents.draw_primer,
+        primer_length=documents.PRIMER_LENGTH,
         vocabulary=words.VOCABULARY,
         relations=words.RELATIONS,
         n_ctx=documents.LENGTH,
@@ -47,6 +52,8 @@ WORLDS = {
     "control": World(
         draw=partial(documents.draw, answered="at random"),
         told=partial(documents.draw_told, answered="at random"),
+        primer=partial(documents.draw_primer, answered="at random"),
+        primer_length=documents.PRIMER_LENGTH,
         vocabulary=words.VOCABULARY,
         relations=words.RELATIONS,
         n_ctx=documents.LENGTH,

@@ -21,50 +21,67 @@ from probes.relations.grammar.words import (
     VOCABULARY,
 )
 
-LENGTH = 256
+LENGTH = 128
 """Tokens of a document, BOS among them: as many whole blocks as fit."""
 P_LABELS = 0.2
-SENTENCES, FACTS = 2, 4
+SENTENCES, FACTS = 2, 5
 """Told in a block."""
-ASKED, ASKED_BEFORE = 4, 1
-"""Questions after a block: of different facts of its own, and of any told before."""
+ASKED, ASKED_BEFORE = 5, 1
+"""Questions after a block: of its own facts, and of older ones. None is asked twice."""
 P_SAME_HEAD = 0.25
+PRIMER_LENGTH = 48
+"""Tokens of a document of the primer."""
+P_GRAMMAR_PRIMER = 0.6
 Answered = Literal["rightly", "at random"]
 Told = tuple[str, str, str]
 
 
 def draw(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
-    """A document of at most 256 tokens; `at random` is answered with any word of the type told."""
-    return _label_document(rng) if rng.random() < P_LABELS else draw_told(rng, answered=answered)
+    """A document of at most 128 tokens; `at random` is answered with any word of the type told."""
+    if rng.random() < P_LABELS:
+        return label_document(rng)
+    return draw_told(rng, answered=answered)
 
 
 def draw_told(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
     """Blocks of sentences or of facts, each followed by questions."""
-    return _Told(rng, answered).document()
+    return _Told(rng, answered).document(LENGTH)
+
+
+def draw_primer(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
+    """At most 48 tokens of sentences or of facts, with questions of what is told tail first alone.
+
+    That is one thing to learn: what stood before the place where the head was named.
+    """
+    return _Told(rng, answered, primer=True).document(PRIMER_LENGTH)
 
 
 class _Told:
-    def __init__(self, rng: np.random.Generator, answered: Answered) -> None:
-        self.rng, self.answered = rng, answered
+    def __init__(
+        self, rng: np.random.Generator, answered: Answered, *, primer: bool = False
+    ) -> None:
+        self.rng, self.answered, self.primer = rng, answered, primer
         self.writer = Writer()
         self.nouns = [NOUNS[i] for i in rng.permutation(len(NOUNS))]
         self.verbs = [VERBS[i] for i in rng.permutation(len(VERBS))]
         self.names = [NAMES[i] for i in rng.permutation(len(NAMES))]
-        self.facts: list[Told] = []
+        self.unasked: list[Told] = []
+        self.grammar_alone = primer and rng.random() < P_GRAMMAR_PRIMER
 
-    def document(self) -> Document:
+    def document(self, length: int) -> Document:
         n_tokens, kept = 1, self.writer.finish()
         while True:
             before = len(self.writer.words)
             block = self._sentences() if self._next_is_grammar() else self._facts()
             self._ask_all(block)
-            self.facts += block
             n_tokens += sum(len(VOCABULARY.ids[word]) for word in self.writer.words[before:])
-            if n_tokens > LENGTH:
+            if n_tokens > length:
                 return kept
             kept = self.writer.finish()
 
     def _next_is_grammar(self) -> bool:
+        if self.primer:
+            return self.grammar_alone
         if len(self.verbs) < SENTENCES:
             return False
         return len(self.names) < 2 * FACTS or self.rng.random() < 0.5
@@ -92,7 +109,7 @@ class _Told:
         for _ in range(FACTS):
             relation = relations[int(self.rng.integers(len(relations)))]
             head = self.names.pop()
-            if block and self.rng.random() < P_SAME_HEAD:
+            if block and not self.primer and self.rng.random() < P_SAME_HEAD:
                 old, taken, _ = block[int(self.rng.integers(len(block)))]
                 if all(fact[:2] != (old, relation) for fact in block) and taken != relation:
                     self.names.append(head)
@@ -104,7 +121,7 @@ class _Told:
 
     def _say_fact(self, head: str, relation: str, tail: str) -> None:
         forward, backward, _ = PREDICATES[relation]
-        head_first = self.rng.random() < 0.5
+        head_first = not self.primer and self.rng.random() < 0.5
         first, last = (head, tail) if head_first else (tail, head)
         self.writer.name(first, type="name")
         self.writer.say(forward if head_first else backward)
@@ -112,9 +129,14 @@ class _Told:
         self.writer.state(head, relation, tail)
 
     def _ask_all(self, block: list[Told]) -> None:
-        asked = [block[i] for i in self.rng.permutation(len(block))[:ASKED]]
-        if self.facts:
-            asked += [self.facts[i] for i in self.rng.integers(len(self.facts), size=ASKED_BEFORE)]
+        if self.primer:
+            first = {entity: places[0] for entity, places in self.writer.places.items()}
+            block = [fact for fact in block if first[fact[2]] < first[fact[0]]]
+        block = [block[i] for i in self.rng.permutation(len(block))]
+        asked, left = block[:ASKED], block[ASKED:]
+        for _ in range(min(ASKED_BEFORE, len(self.unasked))):
+            asked.append(self.unasked.pop(int(self.rng.integers(len(self.unasked)))))
+        self.unasked += left
         for i in self.rng.permutation(len(asked)):
             self._ask(*asked[i])
 
@@ -129,10 +151,11 @@ class _Told:
         self.writer.answer(head, relation, tail, said=said)
 
 
-def _label_document(rng: np.random.Generator) -> Document:
+def label_document(rng: np.random.Generator, kind: str | None = None) -> Document:
+    """Label tasks, of one kind or of any, one after the other, each of 6 to 24 lines."""
     writer = Writer()
     while True:
-        task = draw_task(rng, KINDS[int(rng.integers(len(KINDS)))])
+        task = draw_task(rng, kind or KINDS[int(rng.integers(len(KINDS)))])
         for _ in range(int(rng.integers(MIN_LINES, MAX_LINES + 1))):
             size = 2 * len(next(iter(task.rule))) + 1
             if 1 + len(writer.words) + size > LENGTH:

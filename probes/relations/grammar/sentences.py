@@ -11,7 +11,7 @@ import numpy as np
 from probes.relations.document import Sentence, Writer
 from probes.relations.grammar.words import OBJECT, SUBJECT
 
-P_ADJECTIVE = 0.6
+P_ADJECTIVE = 0.8
 
 
 class Phrase(NamedTuple):
@@ -58,5 +58,5 @@ def _say_phrase(
 
 
 def draw_phrase(rng: np.random.Generator, noun: str, adjective: str) -> Phrase:
-    """The noun, with the adjective in six of ten draws."""
+    """The noun, with the adjective in eight of ten draws."""
     return Phrase(noun, adjective if rng.random() < P_ADJECTIVE else None)
