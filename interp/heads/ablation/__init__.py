@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from interp.heads.ablation.ablating import ablate_heads as ablate_heads
     from interp.heads.ablation.against import score_against_effect as score_against_effect
     from interp.heads.ablation.choosing import ablate_found as ablate_found
-    from interp.heads.ablation.context_loss import loss_reduction as loss_reduction
+    from interp.heads.ablation.in_context import in_context_measures as in_context_measures
+    from interp.heads.ablation.in_context import loss_reduction as loss_reduction
     from interp.heads.ablation.replacing import head_interventions as head_interventions
     from interp.heads.ablation.replacing import head_means as head_means
     from interp.heads.ablation.replacing import heads_ablated as heads_ablated
@@ -32,7 +33,8 @@ _HOMES = {
     "head_interventions": "replacing",
     "head_means": "replacing",
     "heads_ablated": "replacing",
-    "loss_reduction": "context_loss",
+    "in_context_measures": "in_context",
+    "loss_reduction": "in_context",
 }
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]

@@ -12,10 +12,10 @@ from interp.capture.weights import in_memory_hash
 from interp.corpus.relations import RelationCorpus
 from interp.heads.ablation.against import correlations, scores_by_relation
 from interp.heads.ablation.asking import WHERES, asked_batches
-from interp.heads.ablation.context_loss import Measure
 from interp.heads.ablation.elsewhere import other_effects
 from interp.heads.ablation.every_head import single_effects
 from interp.heads.ablation.grouping import Ablator, group_effects, n_passes
+from interp.heads.ablation.in_context import Measure
 from interp.heads.ablation.matching import Matched, matched_groups, united
 from interp.heads.ablation.plan import (
     Heads,

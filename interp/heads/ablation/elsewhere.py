@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.heads.ablation.context_loss import Measure
+from interp.heads.ablation.in_context import Measure
 from interp.heads.ablation.matching import Matched
 from interp.heads.ablation.replacing import Mode, heads_ablated
 from interp.heads.ablation.standins import StandIns

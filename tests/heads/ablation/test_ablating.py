@@ -1,6 +1,7 @@
 """Ablation of heads, from a model and a corpus: identities, planted heads, and what is refused."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tests.models import tiny_model_directory
 
 CORPUS = facts(8, asked=2, bos=1)
 EVENTS = asked_events(CORPUS, per_triplet=1, seed=0)
-QUICK = {"draws": 2, "exact": 1, "bootstrap": 50, "batch_size": 8}
+QUICK: dict[str, Any] = {"draws": 2, "exact": 1, "bootstrap": 50, "batch_size": 8}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_resampling_takes_what_another_document_gave(bridges) -> None:
 
 def test_the_order_of_heads_and_groups_is_nothing(bridges) -> None:
     one, two = ["L1H2", "L0H1"], ["L2H0"]
-    few = {**QUICK, "modes": ["resample"]}
+    few: dict[str, Any] = {**QUICK, "modes": ["resample"]}
     first = ablate_heads(bridges["gpt2"], {"a": one, "b": two}, CORPUS, **few)
     second = ablate_heads(bridges["gpt2"], {"b": two, "a": one[::-1]}, CORPUS, **few)
     for condition in first.conditions:

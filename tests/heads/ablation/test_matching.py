@@ -2,6 +2,7 @@
 
 from collections import Counter
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def scores(p_adj: dict[str, list[float]], raise_low: list[float] | None = None) 
     """One layer; by relation the p of each head, and scores that fall with the head's number."""
     n = len(next(iter(p_adj.values())))
     p = np.array(list(p_adj.values())).T[None]
-    arrays = {name: np.ones(p.shape) for name in ARRAYS}
+    arrays: dict[str, Any] = {name: np.ones(p.shape) for name in ARRAYS}
     arrays["p_adj"] = p
     arrays["score"] = np.broadcast_to(np.linspace(1, 0, n)[None, :, None], p.shape).copy()
     columns = tuple(
