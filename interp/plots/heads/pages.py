@@ -3,9 +3,11 @@
 import plotly.graph_objects as go
 
 from interp.heads.ablation.result import EFFECTS, AblationResult
+from interp.heads.emergence.result import HeadEmergence
 from interp.heads.icl.levels import LevelCurves
 from interp.heads.scores import HeadScores
 from interp.plots.heads.ablation import found_against_random, score_against_effect
+from interp.plots.heads.emergence import heads_over_checkpoints, lags, turnover
 from interp.plots.heads.levels import levels_over_checkpoints, levels_over_shots
 from interp.plots.heads.scores import maps_beside, rate_and_strength, score_map, volcano
 
@@ -45,6 +47,12 @@ def icl_figures(curves: LevelCurves) -> dict[str, go.Figure]:
     if len(curves.steps) > 1 or curves.windows:
         figures["levels-over-checkpoints"] = levels_over_checkpoints(curves)
     return figures
+
+
+def emergence_figures(found: HeadEmergence) -> dict[str, go.Figure]:
+    """Heads and what they serve over training, lags between their changes, and turnover."""
+    figures = {"heads-over-checkpoints": heads_over_checkpoints(found), "turnover": turnover(found)}
+    return figures | ({"lags": lags(found)} if found.lags else {})
 
 
 def _presets_beside(scores: HeadScores) -> dict[str, go.Figure]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from interp.heads.ablation.result import AblationResult
 from interp.heads.columns import Column, Head
+from interp.heads.emergence.result import ARRAYS, Chosen, CurveFacts, HeadEmergence
+from interp.heads.emergence.timing import ChangePoint, Lag
 from interp.heads.icl.levels import AskedTask, LevelCurves, Said
 from interp.heads.scores import HeadScores
 from interp.results.provenance import Provenance
@@ -130,5 +132,65 @@ def some_levels(*, n_steps: int = 3, names: tuple[str, ...] = ("binary",)) -> Le
         shuffled=Said.empty(shape),
         windows=((5, 5),),
         loss=loss,
+        provenance=PROVENANCE,
+    )
+
+
+def an_emergence(*, name: str = "r", n_steps: int = 4) -> HeadEmergence:
+    """A head, its relation's answers and answers without it; all but the last rise at step 20."""
+    steps = tuple(range(0, 10 * n_steps, 10))
+    arrays: dict[str, Any] = {array: np.full((n_steps, 2, 3, 1), 0.5) for array in ARRAYS}
+    value = np.tile(np.arange(n_steps) >= 2, (4, 1)).astype(float)
+    value[3] = 0.1
+    kinds: tuple[Any, ...] = ("head", "level", "icl", "ablated")
+    curves = tuple(
+        CurveFacts(
+            name=f"{name} {kind}",
+            kind=kind,
+            relation=None if kind == "icl" else name,
+            heads=("L1H2",) if kind == "head" else (),
+            statistic="per_opportunity" if kind == "head" else "accuracy",
+            sample="documents",
+            n=30,
+        )
+        for kind in kinds
+    )
+    jump = {"step_before": 10, "step_after": 20, "low": 20, "high": 30, "before": 0.0, "after": 1.0}
+    none = dict.fromkeys(jump)
+    changes = tuple(
+        ChangePoint(
+            curve=curve.name,
+            kind="change" if place < 3 and n_steps > 3 else "none",
+            drifts=False,
+            bic_gain=1.0,
+            share_change=0.9,
+            **(jump if place < 3 and n_steps > 3 else none),  # pyright: ignore
+        )
+        for place, curve in enumerate(curves)
+    )
+    pair = {"later": f"{name} level", "earlier": f"{name} head", "steps": 0, "n_shifts": 3}
+    more: dict[str, Any] = {"correlation": None, "p_shift": None}
+    return HeadEmergence(
+        series="s",
+        steps=steps,
+        model_hashes=(None,) * n_steps,
+        relations=(name,),
+        preset="relation",
+        chosen=(Chosen(relation=name, layer=1, head=2, score=0.9, p_adj=0.01),),
+        n_choosing=10,
+        n_tracing=10,
+        **arrays,
+        k=2,
+        spearman=np.full((n_steps, 1), np.nan),
+        jaccard=np.ones((n_steps, 1)),
+        curves=curves,
+        value=value,
+        low=value - 0.1,
+        high=value + 0.1,
+        changes=changes,
+        lags=(
+            Lag(**pair, checkpoints=1.0, low=0.0, high=2.0, **more),
+            Lag(**(pair | {"steps": None}), checkpoints=None, low=None, high=None, **more),
+        ),
         provenance=PROVENANCE,
     )

@@ -16,12 +16,25 @@ from interp.heads.scores import HeadScores
 from interp.models.load import load
 from interp.plots.circuitsvis import html_page
 from interp.plots.heads.ablation import QUADRANTS, found_against_random, score_against_effect
+from interp.plots.heads.emergence import heads_over_checkpoints, lags
 from interp.plots.heads.levels import levels_over_checkpoints, levels_over_shots
-from interp.plots.heads.pages import ablation_figures, icl_figures, scores_figures
+from interp.plots.heads.pages import (
+    ablation_figures,
+    emergence_figures,
+    icl_figures,
+    scores_figures,
+)
 from interp.plots.heads.pattern import head_patterns
 from interp.plots.heads.scores import MARK, maps_beside, rate_and_strength, score_map, volcano
 from interp.results.errors import BadInput, Mismatch
-from tests.plots.heads.making import PROVENANCE, a_column, an_ablation, some_levels, some_scores
+from tests.plots.heads.making import (
+    PROVENANCE,
+    a_column,
+    an_ablation,
+    an_emergence,
+    some_levels,
+    some_scores,
+)
 from tests.plots.hostile import HOSTILE
 
 
@@ -122,6 +135,25 @@ def test_levels_rise_over_checkpoints_as_the_finding_says() -> None:
     assert [list(line.y) for line in shots[:2]] == [[0.5, 0.5], [0.0, 0.0]]
 
 
+def test_curves_stand_by_relation_with_their_change_points() -> None:
+    found = an_emergence()
+    figure = heads_over_checkpoints(found)
+    lines = {line.name: list(line.y) for line in traces(figure)}
+    assert lines == {
+        "L1H2": [0, 0, 1, 1],
+        "answers": [0, 0, 1, 1],
+        "answers, heads ablated": [0.1] * 4,
+        "r icl": [0, 0, 1, 1],
+    }
+    layout: Any = figure.layout
+    at = [shape.x0 for shape in layout.shapes if shape.type == "line"]
+    assert at == [1.5] * 3
+    assert [(s.x0, s.x1) for s in layout.shapes if s.type == "rect"] == [(1, 3)] * 3
+    # The pair without a change point stands first, at the foot, without a point.
+    (points,) = traces(lags(found))
+    assert np.isnan(points.x[0]) and points.x[1] == 1.0
+
+
 def test_every_finding_is_drawn_whole_small_or_empty() -> None:
     one = some_scores(n_layers=1, n_heads=1)
     for scores in (one, some_scores(), emptied(some_scores()), emptied(one)):
@@ -131,6 +163,9 @@ def test_every_finding_is_drawn_whole_small_or_empty() -> None:
     for found in (an_ablation(), an_ablation(attributed=blank, patched=blank, ablated=blank)):
         for figure in ablation_figures(found, some_scores()).values():
             assert figure.layout.meta["provenance"]["command"] == "interp test"  # pyright: ignore
+    for found in (an_emergence(), an_emergence(n_steps=1), replace(an_emergence(), lags=())):
+        for figure in emergence_figures(found).values():
+            figure.to_json()
     for curves in (some_levels(), some_levels(n_steps=1), some_levels(names=())):
         for figure in icl_figures(curves).values():
             figure.to_json()
@@ -142,6 +177,7 @@ def test_names_from_a_file_are_text() -> None:
         figures = scores_figures(scores)
         figures |= ablation_figures(an_ablation(relations=(name,), chosen_on=name), scores)
         figures |= icl_figures(some_levels(names=(name,)))
+        figures |= emergence_figures(an_emergence(name=name))
         for file, figure in figures.items():
             assert "/" not in file and "<" not in file
             figure.update_layout(meta=None)
