@@ -22,12 +22,8 @@ def list(json: Json = False) -> None:  # noqa: A001
             ]
         )
         return
-    lines = [
-        (d.name, d.inputs, ", ".join(sorted(d.needs)), d.unit, d.chance, d.definition, d.source)
-        for d in found
-    ]
-    heading = ("detector", "fed with", "reads", "unit", "by chance", "what it is", "source")
-    show_table(heading, lines, n_left=7)
-    named = [d.name for d in found if d.only_named]
-    if named:
-        say(f"\nrun only when named: {', '.join(named)}")
+    lines = [(d.name, d.inputs, ", ".join(sorted(d.needs)), d.unit, d.chance) for d in found]
+    show_table(("detector", "fed with", "reads", "unit", "by chance"), lines, n_left=5)
+    for d in found:
+        named = " Runs only when named." if d.only_named else ""
+        say(f"\n{d.name}: {d.definition}.{named}\n  null: {d.null}\n  source: {d.source}")
