@@ -28,8 +28,9 @@ def run(*arguments: str):
 def test_a_named_head_is_ablated_and_shown_beside_random_heads(documents, tmp_path) -> None:
     out = tmp_path / "found"
     result = run("relations/binding", "--relations", str(documents), "--head", "L1H1",
-                 "--out", str(out), *QUICK)  # fmt: skip
+                 "--out", str(out), "--figures", str(tmp_path / "figures"), *QUICK)  # fmt: skip
     assert result.exit_code == 0
+    assert (tmp_path / "figures" / "found-against-random-margin.html").is_file()
     assert "margin lost (logit)" in result.output
     assert "random heads" in result.output
     assert "heads: L1H1." in result.output

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from interp.cli.figures import Figures, check_figures, write_figures
 from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
@@ -76,6 +77,7 @@ def ablate(
         bool, typer.Option("--same-documents", help="Ablate where the heads were chosen.")
     ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 32,
+    figures: Figures = None,
     seed: Seed = 0,
     device: Device = "cpu",
     overwrite: Overwrite = False,
@@ -93,6 +95,7 @@ def ablate(
     from interp.models.load import load
 
     check_out(out, replace=overwrite)
+    check_figures(figures, out=out, overwrite=overwrite)
     if head and by_relation:
         raise BadInput("--head names one group and --by-relation asks for several: choose one")
     bridge = load(model, device=device)
@@ -117,8 +120,12 @@ def ablate(
         found = ablate_heads(bridge, head, relations, scores=made, detector=detector, **settings)
     else:
         choice = {"alpha": alpha, "top": top, "by_relation": by_relation, "preset": detector}
-        found = ablate_found(bridge, relations, scores=made, **choice, **settings).result
+        made, found = ablate_found(bridge, relations, scores=made, **choice, **settings)
     found.save(out, overwrite=overwrite)
+    if figures is not None:
+        from interp.plots.heads.pages import ablation_figures
+
+        write_figures(ablation_figures(found, made), figures, overwrite=overwrite)
     if json:
         print_json({"path": str(out), **found.to_json()})
     else:

@@ -36,7 +36,7 @@ def test_the_found_head_costs_more_than_its_layer_mates(found: Ablated) -> None:
     assert found.result.n_random("found") == 3
     assert found.result.value().low > 0.5
     assert found.result.over_random[0, 0, 0, 0, 0] > 0
-    assert found.result.p_value() == 1 / 4
+    assert found.result.p_value() <= 1 / 2
 
 
 def test_chosen_and_ablated_documents_are_the_two_halves(found: Ablated) -> None:
