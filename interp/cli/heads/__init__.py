@@ -10,6 +10,7 @@ VERBS: tuple[str, ...] = (
     "relations",
     "ablate",
     "icl",
+    "emergence",
 )
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

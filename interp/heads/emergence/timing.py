@@ -17,7 +17,9 @@ class ChangePoint:
 
     curve: str
     kind: Kind
-    """The description of lowest BIC: the other fields describe a jump also where it is another."""
+    """Whether a jump is better than one level by BIC; the other fields are given in any case."""
+    drifts: bool
+    """Whether a straight drift is better still: then the jump is the middle of a long rise."""
     step_before: int | None
     step_after: int | None
     """The jump lies between these two checkpoints."""
@@ -30,7 +32,7 @@ class ChangePoint:
     bic_gain: float | None
     """BIC of one level less that of the jump: above 0 the jump describes the curve better."""
     share_change: float
-    """Share of bootstrap draws in which the jump has the lowest BIC."""
+    """Share of bootstrap draws in which the jump is better than one level."""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -69,14 +71,15 @@ def change_point(curve: Curve, steps: tuple[int, ...], draws: Resampling) -> Cha
     share = float(np.mean([k == "change" for k in again.kinds()]))
     if at < 0:
         return ChangePoint(
-            curve=curve.name, kind=kind, step_before=None, step_after=None, low=None, high=None,
-            before=None, after=None, bic_gain=None, share_change=share,
+            curve=curve.name, kind=kind, drifts=False, step_before=None, step_after=None,
+            low=None, high=None, before=None, after=None, bic_gain=None, share_change=share,
         )  # fmt: skip
     low, high = _ends(again.at[again.at >= 0])
     before, after = levels_around(values, at)
     return ChangePoint(
         curve=curve.name,
         kind=kind,
+        drifts=bool(found.drifts()[0]),
         step_before=steps[at - 1],
         step_after=steps[at],
         low=steps[int(low)],

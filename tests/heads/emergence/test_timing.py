@@ -32,14 +32,15 @@ def test_a_planted_jump_is_found_with_its_levels(at: int) -> None:
 def test_noise_around_one_level_is_seldom_a_change() -> None:
     curves = np.random.default_rng(0).normal(size=(500, 20))
     kinds = fit_changes(curves).kinds()
-    assert kinds.count("none") > 400
-    assert kinds.count("change") < 30
+    assert kinds.count("change") < 50
 
 
-def test_a_drift_is_no_change() -> None:
+def test_a_jump_that_a_drift_beats_is_told_apart() -> None:
     rng = np.random.default_rng(1)
     curves = np.linspace(0, 1, 20) + 0.05 * rng.normal(size=(200, 20))
-    assert set(fit_changes(curves).kinds()) == {"drift"}
+    assert fit_changes(curves).drifts().all()
+    steep = np.where(np.arange(20) > 8, 1.0, 0.0) + 0.05 * rng.normal(size=(200, 20))
+    assert not fit_changes(steep).drifts().any()
 
 
 def test_a_curve_that_does_not_move_has_no_change() -> None:
