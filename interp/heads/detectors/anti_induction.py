@@ -9,9 +9,7 @@ from interp.heads.writing.repeated import RepeatWrites
 
 def _observe(scoring: Scoring) -> RepeatObserver:
     def conclude(writes: RepeatWrites) -> HeadScores:
-        return concluded_by_sequence(
-            DETECTOR, scoring, values=-writes.target_logit[..., None]
-        )
+        return concluded_by_sequence(DETECTOR, scoring, values=-writes.target_logit[..., None])
 
     return RepeatObserver(scoring, conclude)
 

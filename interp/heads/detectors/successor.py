@@ -37,9 +37,7 @@ def _run(scoring: Scoring) -> HeadScores:
     )
 
 
-def _class_scores(
-    scoring: Scoring, one: OrdinalClass
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _class_scores(scoring: Scoring, one: OrdinalClass) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Shares of one class by layer and head, and the successor shares under random orders."""
     circuits, g = circuits_of(scoring), scoring.geometry
     ids = on_device(scoring, one.tokens)
