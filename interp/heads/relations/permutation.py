@@ -55,7 +55,8 @@ def permuted(
         [np.ascontiguousarray(values[..., i], np.float32) for i in range(values.shape[2])]
         for values in centred
     ]
-    for start, labels in drawn_labels([of.tokens for of in relations], rng=rng, draws=draws):
+    tokens = np.concatenate([of.tokens for of in relations])
+    for start, labels in drawn_labels(tokens, rng=rng, draws=draws):
         for i, part in enumerate(np.split(labels, ends[:-1], axis=1)):
             if drawn[i].shape[1]:
                 drawn[i][start : start + len(part)] = _summed(by_label[i], part)
@@ -74,25 +75,24 @@ def permuted(
 
 
 def drawn_labels(
-    tokens: Sequence[Int[np.ndarray, "triplets labels"]], *, rng: np.random.Generator, draws: int
+    tokens: Int[np.ndarray, "triplets labels"], *, rng: np.random.Generator, draws: int
 ) -> Iterator[tuple[int, Int8[np.ndarray, "block triplets"]]]:
     """Blocks of draws: the label of every triplet of all relations, after the first draw's number.
 
     Each label of a triplet is as likely as the others.
     """
-    whole = np.concatenate(tokens)
-    there = whole >= 0
-    n_tokens = int(whole.max(initial=0)) + 1
+    there = tokens >= 0
+    n_tokens = int(tokens.max(initial=0)) + 1
     ids, place = np.unique(
-        np.where(there, whole[:, :1] * n_tokens + whole, -1), return_inverse=True
+        np.where(there, tokens[:, :1] * n_tokens + tokens, -1), return_inverse=True
     )
-    place = place.reshape(whole.shape)
-    block = max(1, _AT_ONCE // max(1, whole.size))
+    place = place.reshape(tokens.shape)
+    block = max(1, _AT_ONCE // max(1, tokens.size))
     for start in range(0, draws, block):
         rank = rng.random((min(block, draws - start), len(ids)), dtype=np.float32)
         best = rank[:, place[:, 0]]
         label = np.zeros(best.shape, np.int8)
-        for i in range(1, whole.shape[1]):
+        for i in range(1, tokens.shape[1]):
             has = np.flatnonzero(there[:, i])
             own = rank[:, place[has, i]]
             better = own > best[:, has]

@@ -80,7 +80,7 @@ def test_a_head_to_which_all_labels_are_alike_has_p_one() -> None:
 
 def test_every_label_is_as_likely_and_facts_told_again_draw_alike() -> None:
     fact = np.array([[7, 8, 9, -1], [7, 9, 8, -1], [7, 8, -1, -1], [3, 7, 8, 9]])
-    labels = np.concatenate([b for _, b in drawn_labels([fact], rng=np.random.default_rng(0),
+    labels = np.concatenate([b for _, b in drawn_labels(fact, rng=np.random.default_rng(0),
                                                         draws=6000)])  # fmt: skip
     token = np.take_along_axis(fact[None], labels[..., None].astype(int), axis=2)[..., 0]
     np.testing.assert_array_equal(token[:, 0], token[:, 1])
