@@ -1,6 +1,6 @@
 """A transformer put together by hand, in which every detector has its one head.
 
-A GPT-2 directory of 3 layers of 4 heads. The residual stream holds five blocks, each a one-hot:
+A GPT-2 directory of 3 layers of 8 heads. The residual stream holds five blocks, each a one-hot:
 the token, the token before (written by the previous-token head), two blocks of predictions, both
 read by the unembedding, and the position. Every coordinate has a mirror image of the other sign,
 so LayerNorm subtracts nothing; and one pair is a constant of 1,000, so that it divides by nearly
@@ -13,6 +13,7 @@ the same number whatever else is there (within 1e-5). MLPs are zero.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +25,15 @@ from interp.corpus import SpecialTokens
 from interp.corpus.relations import Entity, RelatedSequence, RelationCorpus, Triplet
 from interp.models.tokenizer import tokenizer_digest
 
-DAYS = tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CUES = ("made-of", "used-for")
-THINGS = tuple("pen cup bed car hat saw".split())
-TAILS = tuple("wood clay iron silk ink tea sleep speed".split())
-FILLERS = tuple(
-    "the a of and in on by to it is was for as at be this from or an that but not are we".split()
-)
+THINGS = ("pen", "cup", "bed", "car")
+TAILS = ("wood", "clay", "iron", "silk", "ink", "tea")
+FILLERS = ("the", "a", "of", "and", "in", "on", "by", "to", "it", "is", "was", "for")
 WORDS = ("<bos>", *DAYS, *CUES, *THINGS, *TAILS, *FILLERS)
 IDS = {word: i for i, word in enumerate(WORDS)}
-MADE_OF = dict(zip(THINGS, ("ink", "clay", "wood", "iron", "silk", "tea"), strict=True))
-USED_FOR = dict(zip(THINGS, ("silk", "tea", "sleep", "speed", "wood", "iron"), strict=True))
+MADE_OF = {"pen": "ink", "cup": "clay", "bed": "wood", "car": "iron"}
+USED_FOR = {"pen": "silk", "cup": "tea", "bed": "iron", "car": "wood"}
 
 HEADS = {
     "previous_token": (0, 0),
@@ -47,9 +46,9 @@ HEADS = {
     "copy_suppression": (2, 0),
     "anti_induction": (2, 1),
 }
-"""What each head was made for; (1, 3), (2, 2) and (2, 3) are empty: they attend to all alike."""
+"""What each head was made for; the others are empty: they attend to all alike."""
 
-N_LAYERS, N_HEADS, D_HEAD = 3, 4, 128
+N_LAYERS, N_HEADS, D_HEAD = 3, 8, 48
 N_POSITIONS = 48
 _D_MODEL = N_HEADS * D_HEAD
 _HALF = _D_MODEL // 2
@@ -60,8 +59,10 @@ _CONSTANT = _HALF - 1
 _LARGE = 1_000.0
 _GAIN = ((2 * _LARGE**2 + 2 * 2) / _D_MODEL) ** 0.5
 """The norm of a residual of a token and a position: what LayerNorm divides those by."""
-_SURE = 50.0
-"""Attention score of what a head looks for; it rests on itself with half of it."""
+_STEP = 240.0
+"""Attention score that each step nearer to the query adds: a head with nothing else rests there."""
+_SURE = 12_000.0
+"""Attention score of what a head looks for, above that of any place."""
 
 
 def _match(query: int, key: int, size: int, *, back: int = 0) -> Tensor:
@@ -72,8 +73,17 @@ def _match(query: int, key: int, size: int, *, back: int = 0) -> Tensor:
     return found
 
 
-def _itself() -> Tensor:
-    return _match(PLACE, PLACE, N_POSITIONS)
+def _recent() -> Tensor:
+    found = torch.zeros(_HALF, _HALF)
+    found[_CONSTANT, PLACE : PLACE + N_POSITIONS] = _STEP * torch.arange(N_POSITIONS) / _LARGE
+    return found
+
+
+def _resting_on_bos() -> Tensor:
+    """Just under what the query itself gets by being the most recent."""
+    found = torch.zeros(_HALF, _HALF)
+    found[PLACE : PLACE + N_POSITIONS, TOKEN] = _STEP * (torch.arange(N_POSITIONS) - 0.5)
+    return found
 
 
 def _cued(cue: str) -> Tensor:
@@ -96,40 +106,54 @@ def _days() -> Tensor:
     return found
 
 
-def _circuits() -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
+Parts = tuple[Tensor, ...]
+"""What adds up to a circuit, each of a rank that its rows or columns show."""
+
+
+def _circuits() -> dict[tuple[int, int], tuple[Parts, Parts]]:
     """Head -> (QK: attention score of coordinate pairs, OV: what a coordinate read writes)."""
-    itself, nothing = _itself(), torch.zeros(_HALF, _HALF)
-    rests = _SURE / 2 * itself
-    circuits = {
+    rests = _recent()
+    copying = _match(TOKEN + 1, PREDICTED + 1, _V - 1)
+    circuits: dict[str, tuple[Parts, Parts]] = {
         "previous_token": (
-            _SURE * _match(PLACE, PLACE, N_POSITIONS, back=1),
-            _match(TOKEN, BEFORE, _V),
+            (_SURE * _match(PLACE, PLACE, N_POSITIONS, back=1),),
+            (_match(TOKEN, BEFORE, _V),),
         ),
-        # A token is its own copy: less than nothing would be left of it without this.
-        "duplicate_token": (1.2 * _SURE * _match(TOKEN, TOKEN, _V) - 0.8 * _SURE * itself, nothing),
-        "successor": (_SURE * itself, _days()),
-        "two_back": (_SURE * _match(PLACE, PLACE, N_POSITIONS, back=2), nothing),
-        "induction": (_SURE * _match(TOKEN, BEFORE, _V) + rests, _match(TOKEN, PREDICTED, _V)),
-        "made-of": (_SURE * _cued("made-of") + rests, _tails(MADE_OF)),
-        "used-for": (_SURE * _cued("used-for") + rests, _tails(USED_FOR)),
+        # Every token is its own copy: of all copies this takes the first.
+        "duplicate_token": ((_SURE * _match(TOKEN, TOKEN, _V), -rests), ()),
+        "successor": ((rests,), (_days(),)),
+        "two_back": ((_SURE * _match(PLACE, PLACE, N_POSITIONS, back=2),), ()),
+        "induction": ((_SURE * _match(TOKEN, BEFORE, _V), rests), (copying,)),
+        "made-of": ((_SURE * _cued("made-of"), rests), (_tails(MADE_OF),)),
+        "used-for": ((_SURE * _cued("used-for"), rests), (_tails(USED_FOR),)),
         "copy_suppression": (
-            _SURE * _match(EXPECTED, TOKEN, _V) + rests,
-            -_match(TOKEN, PREDICTED, _V),
+            (_SURE * _match(EXPECTED, TOKEN, _V), rests),
+            (-_match(TOKEN, PREDICTED, _V),),
         ),
-        "anti_induction": (_SURE * itself, -_match(PREDICTED, PREDICTED, _V)),
+        # It takes back what was predicted, unless that is the token that it looks at.
+        "anti_induction": (
+            (rests, _resting_on_bos(), -2 * _SURE * _match(PREDICTED, TOKEN, _V)),
+            (-_match(PREDICTED, PREDICTED, _V),),
+        ),
     }
     return {HEADS[name]: circuit for name, circuit in circuits.items()}
 
 
-def _factored(circuit: Tensor) -> tuple[Tensor, Tensor]:
-    """left [half, d_head] and right [d_head, half] whose product is the circuit, exactly."""
-    rows = circuit.abs().sum(dim=1).nonzero().flatten()
-    if len(rows) > D_HEAD:
-        raise ValueError(f"a circuit of rank {len(rows)} in a head of {D_HEAD}")
-    left = torch.zeros(_HALF, D_HEAD)
-    left[rows, torch.arange(len(rows))] = 1.0
-    right = torch.zeros(D_HEAD, _HALF)
-    right[: len(rows)] = circuit[rows]
+def _factored(circuit: Parts) -> tuple[Tensor, Tensor]:
+    """left [half, d_head] and right [d_head, half] whose product is the sum of parts, exactly."""
+    left, right = torch.zeros(_HALF, D_HEAD), torch.zeros(D_HEAD, _HALF)
+    used = 0
+    for part in circuit:
+        by_row = (part != 0).any(dim=1).sum() <= (part != 0).any(dim=0).sum()
+        wide = part if by_row else part.T
+        rows = (wide != 0).any(dim=1).nonzero().flatten()
+        channels = torch.arange(used, used + len(rows))
+        used += len(rows)
+        if used > D_HEAD:
+            raise ValueError(f"a circuit of rank {used} in a head of {D_HEAD}")
+        first, second = (left, right.T) if by_row else (right.T, left)
+        first[rows, channels] = 1.0
+        second[:, channels] = wide[rows].T
     return left, right
 
 
@@ -170,7 +194,7 @@ def planted_model() -> GPT2LMHeadModel:
         logits = _match(PREDICTED, 0, _V) + _match(EXPECTED, 0, _V)
         model.lm_head.weight.copy_(_read(logits[:, :_V]).T)
         for (layer, head), (qk, ov) in circuits.items():
-            attention = model.transformer.h[layer].attn
+            attention: Any = model.transformer.h[layer].attn
             query, key = _factored(qk)
             value, output = _factored(ov)
             at = slice(head * D_HEAD, (head + 1) * D_HEAD)
@@ -196,15 +220,18 @@ def planted_directory(directory: Path) -> Path:
 
 
 def planted_text(n: int, *, seed: int) -> str:
-    """`n` lines of 40 random words each, none with a copy of itself among the three before it."""
+    """`n` lines of 40 random words: no cue, and two days of which the first follows the second.
+
+    Those stand at any two places, so that no distance is more likely than another.
+    """
     rng = np.random.default_rng(seed)
+    plain = [*THINGS, *TAILS, *FILLERS]
     lines = []
     for _ in range(n):
-        words: list[str] = []
-        while len(words) < 40:
-            word = str(rng.choice(WORDS[1:]))
-            if word not in words[-3:]:
-                words.append(word)
+        words = rng.choice(plain, 40).tolist()
+        early, late = np.sort(rng.choice(40, 2, replace=False)).tolist()
+        day = int(rng.integers(len(DAYS)))
+        words[early], words[late] = DAYS[(day + 1) % len(DAYS)], DAYS[day]
         lines.append(" ".join(words))
     return "\n".join(lines)
 
