@@ -1,8 +1,10 @@
 """Ablating heads: a model, some heads and a relation corpus to an AblationResult."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from time import perf_counter
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -23,18 +25,22 @@ from interp.heads.ablation.plan import (
     conditions_of,
     documents_of,
     events_of,
+    modes_of,
     named_groups,
     opened,
 )
-from interp.heads.ablation.replacing import HeadLike, Mode, named_heads
+from interp.heads.ablation.replacing import HeadLike, named_heads
 from interp.heads.ablation.result import AblationResult
 from interp.heads.ablation.standins import stand_ins
 from interp.heads.ablation.statistics import Sequences, with_ends
 from interp.heads.columns import Head
+from interp.heads.cost import Part, stated, to_standard_error
 from interp.heads.scores import HeadScores
 from interp.models.load import load
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
+
+_WORTH_SAYING_S = 60.0
 
 
 def ablate_heads(
@@ -92,136 +98,152 @@ def ablate_heads(
     )
     others = tuple(avoid)
     avoided = {*united(groups.values()), *(named_heads(bridge, others) if others else ())}
-    return _run(
-        bridge,
-        corpus,
-        groups,
-        plan,
+    return _Ablation(
+        bridge=bridge,
+        corpus=corpus,
+        groups=groups,
+        plan=plan,
         avoided=avoided,
         score=score,
         score_name=detector if scores is not None else "",
         measures=measures or {},
         chosen_on=documents,
         command=command,
-    )
+    ).run()
 
 
-def _run(
-    bridge: TransformerBridge,
-    corpus: RelationCorpus,
-    groups: dict[str, tuple[Head, ...]],
-    plan: Plan,
-    *,
-    avoided: set[Head],
-    score: Float[np.ndarray, "layers heads columns"],
-    score_name: str,
-    measures: Mapping[str, Measure],
-    chosen_on: str,
-    command: str,
-) -> AblationResult:
-    model_hash = in_memory_hash(bridge)
-    events = events_of(corpus, plan)
-    device = next(bridge.original_model.parameters()).device
-    batches = asked_batches(corpus, events, batch_size=plan.batch_size, device=device)
-    per_sequence = Sequences(corpus, events)
-    times = per_sequence.resamples(plan.bootstrap, np.random.default_rng([plan.seed, 2]))
-    matched = _matched(bridge, groups, plan, avoided)
-    shape = bridge.cfg.n_layers, bridge.cfg.n_heads
-    modes: list[Mode] = list(dict.fromkeys(mode for mode, _ in plan.conditions))
-    n_tried = min(shape[0] * shape[1], 2 * plan.exact + len(united(groups.values())))
-    n_each = 1 + n_passes(groups, matched, 1) * len(modes)
-    n_text = n_passes(groups, matched, len(plan.conditions)) + 2 * n_tried + 1
-    total = n_text * len(batches) + n_each * len(measures)
-    with progress("ablating heads", total=total, unit="forward passes") as advance:
+@dataclass(frozen=True, kw_only=True)
+class _Ablation:
+    """All that one ablation is made of, checked."""
+
+    bridge: TransformerBridge
+    corpus: RelationCorpus
+    groups: dict[str, tuple[Head, ...]]
+    plan: Plan
+    avoided: set[Head]
+    score: Float[np.ndarray, "layers heads columns"]
+    score_name: str
+    measures: Mapping[str, Measure]
+    chosen_on: str
+    command: str
+
+    def run(self) -> AblationResult:
+        bridge, corpus, plan = self.bridge, self.corpus, self.plan
+        # Before any work: the files are read, and what is hashed is what will run.
+        model_hash = in_memory_hash(bridge)
+        events = events_of(corpus, plan)
+        device = next(bridge.original_model.parameters()).device
+        batches = asked_batches(corpus, events, batch_size=plan.batch_size, device=device)
+        sequences = Sequences(corpus, events)
+        times = sequences.resamples(plan.bootstrap, np.random.default_rng([plan.seed, 2]))
+        matched = {name: self._matched(heads) for name, heads in self.groups.items()}
+        total = self._n_passes(matched, len(batches))
+        start = perf_counter()
         held, base = stand_ins(bridge, corpus, batches, n_events=len(events), seed=plan.seed)
-        ablator = Ablator(
-            bridge=bridge, batches=batches, stand_ins=held, base=base, advance=advance
+        _say_cost(total, (perf_counter() - start) / len(batches))
+        with progress("ablating heads", total=total, unit="forward passes") as advance:
+            ablator = Ablator(
+                bridge=bridge, batches=batches, stand_ins=held, base=base, advance=advance
+            )
+            effects = group_effects(
+                ablator,
+                self.groups,
+                matched,
+                plan.conditions,
+                sequences=sequences,
+                times=times,
+                seed=plan.seed,
+            )
+            single = single_effects(
+                ablator,
+                corpus,
+                events,
+                plan,
+                groups=self.groups,
+                sequences=sequences,
+                times=times,
+            )
+            others = other_effects(
+                bridge,
+                self.measures,
+                self.groups,
+                matched,
+                modes_of(plan),
+                stand_ins=held,
+                bootstrap=plan.bootstrap,
+                seed=plan.seed,
+                advance=advance,
+            )
+        as_it_is = sequences.totals(base)
+        return AblationResult(
+            groups=self.groups,
+            conditions=plan.conditions,
+            relations=corpus.relations,
+            base=with_ends(as_it_is.mean(), as_it_is.drawn(times)),
+            random_heads={name: one.groups for name, one in matched.items()},
+            n_events=sequences.n_events,
+            n_sequences=sequences.n_sequences,
+            score=self.score,
+            score_name=self.score_name,
+            correlation=correlations(self.score, single.effects(), seed=plan.seed),
+            others=tuple(self.measures),
+            chosen_on=self.chosen_on,
+            dropped=events.dropped,
+            statements=_statements(matched, plan, len(sequences.documents)),
+            provenance=self._provenance(model_hash),
+            **vars(effects),
+            **single._asdict(),
+            **{f"other_{name}": values for name, values in vars(others).items()},
         )
-        effects = group_effects(
-            ablator,
-            groups,
-            matched,
-            plan.conditions,
-            sequences=per_sequence,
-            times=times,
-            rng=np.random.default_rng([plan.seed, 3]),
-        )
-        single = single_effects(
-            ablator, corpus, events, plan, groups=groups, sequences=per_sequence, times=times
-        )
-        others = other_effects(
-            bridge,
-            measures,
-            groups,
-            matched,
-            modes,
-            stand_ins=held,
-            bootstrap=plan.bootstrap,
-            seed=plan.seed,
-            advance=advance,
-        )
-    base_totals = per_sequence.totals(base)
-    return AblationResult(
-        groups=groups,
-        conditions=tuple(plan.conditions),
-        relations=corpus.relations,
-        base=with_ends(base_totals.mean(), base_totals.drawn(times)),
-        random_heads={name: matched[name].groups for name in groups},
-        **vars(effects),
-        n_events=per_sequence.n_events,
-        n_sequences=per_sequence.n_sequences,
-        **single._asdict(),
-        score=score,
-        score_name=score_name,
-        correlation=correlations(score, single.effects(), seed=plan.seed),
-        others=tuple(measures),
-        other_base=others.base,
-        other_effect=others.effect,
-        other_random=others.random,
-        other_over_random=others.over_random,
-        other_p=others.p,
-        chosen_on=chosen_on,
-        dropped=events.dropped,
-        statements=_statements(groups, matched, plan, per_sequence),
-        provenance=Provenance.collect(
-            command,
-            model_hash=model_hash,
-            corpus_hash=corpus.hash,
-            seed=plan.seed,
-            settings=_settings(plan, groups, avoided),
-        ),
-    )
 
-
-def _matched(
-    bridge: TransformerBridge,
-    groups: Mapping[str, Sequence[Head]],
-    plan: Plan,
-    avoided: set[Head],
-) -> dict[str, Matched]:
-    return {
-        name: matched_groups(
+    def _matched(self, heads: Sequence[Head]) -> Matched:
+        # Seeded by the heads: what a group is held against does not depend on the other groups.
+        rng = np.random.default_rng([self.plan.seed, 1, *np.ravel(heads).tolist()])
+        return matched_groups(
             heads,
-            n_heads=bridge.cfg.n_heads,
-            draws=plan.draws,
-            avoid=avoided,
-            rng=np.random.default_rng([plan.seed, 1, i]),
+            n_heads=self.bridge.cfg.n_heads,
+            draws=self.plan.draws,
+            avoid=self.avoided,
+            rng=rng,
         )
-        for i, (name, heads) in enumerate(groups.items())
-    }
+
+    def _n_passes(self, matched: Mapping[str, Matched], n_batches: int) -> int:
+        """Forward passes, a measure that is read once counted as one."""
+        plan, cfg = self.plan, self.bridge.cfg
+        tried = min(cfg.n_layers * cfg.n_heads, 2 * plan.exact + len(united(self.groups.values())))
+        asked = n_passes(self.groups, matched, len(plan.conditions)) + 2 * tried + 1
+        each = 1 + n_passes(self.groups, matched, len(modes_of(plan)))
+        return asked * n_batches + each * len(self.measures)
+
+    def _provenance(self, model_hash: str) -> Provenance:
+        plan, groups = vars(self.plan), self.groups.items()
+        return Provenance.collect(
+            self.command,
+            model_hash=model_hash,
+            corpus_hash=self.corpus.hash,
+            seed=self.plan.seed,
+            settings={
+                **plan,
+                "conditions": [list(condition) for condition in self.plan.conditions],
+                "groups": {name: list(map(str, heads)) for name, heads in groups},
+                "avoid": list(map(str, sorted(self.avoided))),
+            },
+        )
 
 
-def _statements(
-    groups: Mapping[str, Sequence[Head]],
-    matched: Mapping[str, Matched],
-    plan: Plan,
-    sequences: Sequences,
-) -> tuple[str, ...]:
+def _say_cost(n: int, seconds_each: float) -> None:
+    if n * seconds_each > _WORTH_SAYING_S:
+        to_standard_error(stated("ablating heads", [Part("forward passes", n, seconds_each)]))
+
+
+def _statements(matched: Mapping[str, Matched], plan: Plan, n_documents: int) -> tuple[str, ...]:
     said = []
-    for name in groups:
-        own = matched[name]
+    for name, own in matched.items():
         if own.n_possible == 0:
-            said.append(f"{name}: its layers hold no other group of heads to compare with.")
+            said.append(
+                f"{name}: its layers hold no other group of heads to compare with: "
+                "name fewer heads, or only the best (top)."
+            )
         elif len(own.groups) < plan.draws:
             said.append(
                 f"{name}: its layers allow {own.n_possible} other groups, all of them tried; the "
@@ -233,17 +255,6 @@ def _statements(
                 f"{name}: layer {layers} has too few other heads, so random groups hold found "
                 "heads there."
             )
-    if len(sequences.documents) < 2:
+    if n_documents < 2:
         said.append("One document: nothing can be said of how far the effects vary.")
     return tuple(said)
-
-
-def _settings(
-    plan: Plan, groups: Mapping[str, Sequence[Head]], avoided: set[Head]
-) -> dict[str, Any]:
-    return {
-        **vars(plan),
-        "conditions": [list(condition) for condition in plan.conditions],
-        "groups": {name: list(map(str, heads)) for name, heads in groups.items()},
-        "avoid": list(map(str, sorted(avoided))),
-    }

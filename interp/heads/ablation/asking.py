@@ -12,11 +12,10 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.corpus.relations.corpus import RelationCorpus
 from interp.heads.ablation.events import Events
+from interp.heads.ablation.result import MEASURES
 from interp.interventions.intervention import Intervention
 from interp.interventions.running import intervened, watched
 
-Measure = Literal["margin", "loss", "accuracy"]
-MEASURES: tuple[Measure, ...] = ("margin", "loss", "accuracy")
 Where = Literal["event", "all"]
 WHERES: tuple[Where, ...] = ("event", "all")
 

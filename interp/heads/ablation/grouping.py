@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.heads.ablation.asking import MEASURES, AskedBatch, Where, ask
+from interp.heads.ablation.asking import AskedBatch, Where, ask
 from interp.heads.ablation.matching import Matched
 from interp.heads.ablation.replacing import Mode
+from interp.heads.ablation.result import MEASURES
 from interp.heads.ablation.standins import StandIns
 from interp.heads.ablation.statistics import Sequences, Totals, p_of_groups, with_ends
 from interp.heads.columns import Head
@@ -66,7 +67,7 @@ def group_effects(
     *,
     sequences: Sequences,
     times: Float[np.ndarray, "draws documents"],
-    rng: np.random.Generator,
+    seed: int,
 ) -> GroupEffects:
     """Every group under every condition; a random group that serves two groups is run once."""
     shape = (len(groups), len(conditions), len(MEASURES), sequences.n_columns)
@@ -92,7 +93,7 @@ def group_effects(
                 continue
             values = np.stack([draw.mean() for draw in draws])
             random[g, c, : len(draws)] = values
-            chance = _of_drawn_groups([draw.drawn(times) for draw in draws], rng)
+            chance = _of_drawn_groups([draw.drawn(times) for draw in draws], seed)
             mean[g, c] = with_ends(values.mean(0), chance)
             over[g, c] = with_ends(own.mean() - values.mean(0), drawn - chance)
             p[g, c] = p_of_groups(own.mean(), values)
@@ -108,9 +109,9 @@ def n_passes(
 
 
 def _of_drawn_groups(
-    values: Sequence[Float[np.ndarray, "draws measures columns"]], rng: np.random.Generator
+    values: Sequence[Float[np.ndarray, "draws measures columns"]], seed: int
 ) -> Float[np.ndarray, "draws measures columns"]:
     """The mean over random groups, which are drawn again too: few groups say little of all."""
     n, draws = len(values), len(values[0])
-    share = rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
+    share = np.random.default_rng([seed, 3]).multinomial(n, np.full(n, 1 / n), size=draws) / n
     return np.einsum("dg,gdmc->dmc", share, np.stack(values))

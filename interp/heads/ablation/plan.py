@@ -11,7 +11,7 @@ from interp.corpus.relations import RelationCorpus, open_relations
 from interp.heads.ablation.asking import WHERES
 from interp.heads.ablation.events import Events, asked_events
 from interp.heads.ablation.grouping import Condition
-from interp.heads.ablation.replacing import MODES, HeadLike, named_heads, z_sites
+from interp.heads.ablation.replacing import MODES, HeadLike, Mode, named_heads, z_sites
 from interp.heads.columns import Head
 from interp.heads.scores import HeadScores
 from interp.models.context import refuse_beyond_context
@@ -89,3 +89,8 @@ def documents_of(scores: HeadScores | None, corpus: RelationCorpus, same: bool) 
             "chose: ablate on the other half, or allow the same documents (same_documents)"
         )
     return "these same documents, which favours the chosen heads"
+
+
+def modes_of(plan: Plan) -> list[Mode]:
+    """The modes of the conditions, each once."""
+    return list(dict.fromkeys(mode for mode, _ in plan.conditions))

@@ -18,6 +18,7 @@ from interp.results.provenance import Provenance
 SCHEMA = "interp.head-ablation/1"
 MEASURES = ("margin", "loss", "accuracy")
 EVERY = "all"
+"""The column in which all relations count."""
 _ARRAYS = (
     *("base", "effect", "random", "random_mean", "over_random", "p", "n_events", "n_sequences"),
     *("attributed", "patched", "ablated", "score", "correlation", "corruption_drop"),

@@ -14,7 +14,6 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.corpus.relations.corpus import RelationCorpus
 from interp.heads.ablation.asking import (
-    MEASURES,
     WHERES,
     AskedBatch,
     Where,
@@ -23,6 +22,7 @@ from interp.heads.ablation.asking import (
     positions_of,
 )
 from interp.heads.ablation.replacing import Mode, by_layer, head_interventions, z_sites
+from interp.heads.ablation.result import MEASURES
 from interp.heads.columns import Head
 from interp.interventions.attribution import site_values
 from interp.interventions.heads import on_heads

@@ -9,9 +9,6 @@ from scipy.stats import rankdata
 from interp.corpus.relations.corpus import RelationCorpus
 from interp.heads.ablation.events import Events
 
-EVERY = "all"
-"""The column in which all relations count."""
-
 
 class Totals(NamedTuple):
     """Sums over sequences by document, and how many sequences they are of.

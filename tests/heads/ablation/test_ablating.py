@@ -102,7 +102,8 @@ def test_the_order_of_heads_and_groups_is_nothing(bridges) -> None:
     for condition in first.conditions:
         for group in ("a", "b"):
             names = {"group": group, "condition": condition}
-            assert first.value(**names) == second.value(**names)
+            for what in ("effect", "random_mean", "over_random"):
+                assert first.value(what, **names) == second.value(what, **names)
     np.testing.assert_array_equal(first.attributed, second.attributed)
 
 
