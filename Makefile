@@ -50,7 +50,7 @@ browser:
 	@tests/browser/install.sh
 
 bench: $(VENV)/.dev
-	@for name in startup capture ability_stream merge transfer allo planted influence dictionary_training recovery feature_views specialization partition modules; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in startup capture ability_stream merge transfer allo planted influence dictionary_training recovery feature_views specialization partition modules heads relations; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(STUDY)
