@@ -9,7 +9,7 @@ from interp.heads.scores import HeadScores
 from interp.heads.weights.eigenvalues import eigenvalue_ratio, ov_eigenvalues, random_ratios
 from interp.heads.weights.shared import circuits_of
 
-N_RANDOM = 500
+N_RANDOM = 250
 """Random heads drawn; each counts with its negation, as likely."""
 
 

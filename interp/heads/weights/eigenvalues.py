@@ -46,7 +46,8 @@ def random_ratios(
     any basis, so W_O U S Vᵀ W_V is drawn as W_O S W_V with the singular values S of `round_trip`:
     d_model * d_head² steps a draw instead of d_model² * d_head.
     """
-    singular = torch.linalg.svdvals(round_trip.double()).cpu()
+    gram = round_trip.double().T @ round_trip.double()
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt().cpu()
     ratios = []
     for start in range(0, draws, _AT_ONCE):
         n = min(_AT_ONCE, draws - start)
