@@ -1,9 +1,12 @@
 """Figures of ablated heads: score against effect by quadrant, found heads against random ones."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float
+from plotly.subplots import make_subplots
 
 from interp.heads.ablation.result import EFFECTS, EVERY, MEASURES, AblationResult
 from interp.heads.columns import Head
@@ -92,12 +95,8 @@ def score_against_effect(
     if (scored & known).any():
         figure.add_vline(x=float(score[scored & known].min()), line=_LINE)
     figure.add_hline(y=0, line=_LINE)
-    rho, p, n = found.correlation[EFFECTS.index(effect), place]
     figure.update_layout(
-        title={
-            "text": f"{plotly_text(column)} ({plotly_text(found.score_name)} and effect: "
-            f"rho {_number(rho)}, p {_number(p)}, n = {0 if np.isnan(n) else int(n)})"
-        },
+        title={"text": plotly_text(column) + _agreement(scores, found, column, effect)},
         showlegend=True,
     )
     figure.update_xaxes(title=plotly_text(scores.columns[scores.column(column)].unit))
@@ -118,10 +117,51 @@ def found_against_random(found: AblationResult, *, measure: str = "margin") -> g
     mode, where = found.conditions[0]
     draws = found.random[0, 0, : found.n_random(group), index]
     figure = go.Figure()
-    figure.add_box(
-        x=np.tile(names, len(draws)),
-        y=draws.ravel(),
-        name=f"{len(draws)} random groups of the same layers",
+    figure.add_trace(
+        _drawn(
+            np.tile(names, len(draws)),
+            draws.ravel(),
+            f"{len(draws)} random groups of the same layers",
+        )
+    )
+    label = f"{plotly_text(group)}: {len(found.groups[group])} heads"
+    figure.add_trace(_own(names, found.effect[0, 0, index], label))
+    figure.add_hline(y=0, line=_LINE)
+    figure.update_layout(
+        title={"text": f"{mode} at {where}, heads chosen on {plotly_text(found.chosen_on)}"}
+    )
+    figure.update_xaxes(title="relation", type="category")
+    figure.update_yaxes(title=_WORDS[measure])
+    return stamped(laid_out(figure, height=440, top=50), found.provenance)
+
+
+def others_against_random(found: AblationResult) -> go.Figure:
+    """How in-context learning and other measures change without the found heads everywhere.
+
+    Beside the same without each random group; the first group, a panel a measure. A change is
+    ablated less whole: its sign says which.
+    """
+    if not found.others:
+        raise BadInput("no other measure was taken: ablate with --text or --tasks")
+    group, modes = next(iter(found.groups)), list(found.modes)
+    names = [plotly_text(name) for name in found.others]
+    figure = make_subplots(cols=len(names), subplot_titles=names)
+    for place in range(len(names)):
+        draws = found.other_random[0, :, : found.n_random(group), place]
+        box = _drawn(np.repeat(modes, draws.shape[1]), draws.ravel(), "random groups")
+        own = _own(modes, found.other_effect[0, :, place], plotly_text(group))
+        for trace in (box, own):
+            figure.add_trace(trace.update(showlegend=place == 0), row=1, col=place + 1)
+    figure.update_xaxes(type="category")
+    figure.update_layout(yaxis_title="change")
+    return stamped(laid_out(figure, height=400, top=40), found.provenance)
+
+
+def _drawn(x: Sequence[str] | np.ndarray, y: Float[np.ndarray, " draws"], name: str) -> go.Box:
+    return go.Box(
+        x=x,
+        y=y,
+        name=name,
         boxpoints="all",
         jitter=0.4,
         pointpos=0,
@@ -129,9 +169,12 @@ def found_against_random(found: AblationResult, *, measure: str = "margin") -> g
         marker={"color": NEUTRAL, "size": 4},
         fillcolor="rgba(0,0,0,0)",
     )
-    middle, low, high = np.moveaxis(found.effect[0, 0, index], -1, 0)
-    figure.add_scatter(
-        x=names,
+
+
+def _own(x: Sequence[str], cells: Float[np.ndarray, "points 3"], name: str) -> go.Scatter:
+    middle, low, high = np.moveaxis(cells, -1, 0)
+    return go.Scatter(
+        x=x,
         y=middle,
         error_y={
             "type": "data",
@@ -140,16 +183,20 @@ def found_against_random(found: AblationResult, *, measure: str = "margin") -> g
             "arrayminus": middle - low,
         },
         mode="markers",
-        name=f"{plotly_text(group)}: {len(found.groups[group])} heads",
+        name=name,
         marker={"color": POSITIVE, "size": 11, "symbol": "diamond"},
     )
-    figure.add_hline(y=0, line=_LINE)
-    figure.update_layout(
-        title={"text": f"{mode} at {where}, heads chosen on {plotly_text(found.chosen_on)}"}
-    )
-    figure.update_xaxes(title="relation", type="category")
-    figure.update_yaxes(title=_WORDS[measure])
-    return stamped(laid_out(figure, height=440, top=50), found.provenance)
+
+
+def _agreement(scores: HeadScores, found: AblationResult, column: str, effect: Effect) -> str:
+    """Rank correlation over heads, where it was taken with the detector of this column."""
+    one = scores.columns[scores.column(column)]
+    if one.detector != found.score_name:
+        return ""
+    place = found.columns.index(one.relation or EVERY)
+    rho, p, n = found.correlation[EFFECTS.index(effect), place]
+    counted = 0 if np.isnan(n) else int(n)
+    return f": score and effect, rho {_number(rho)}, p {_number(p)}, n = {counted}"
 
 
 _LINE = {"color": NEUTRAL, "dash": "dot", "width": 1}

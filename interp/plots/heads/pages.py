@@ -6,7 +6,11 @@ from interp.heads.ablation.result import EFFECTS, AblationResult
 from interp.heads.emergence.result import HeadEmergence
 from interp.heads.icl.levels import LevelCurves
 from interp.heads.scores import HeadScores
-from interp.plots.heads.ablation import found_against_random, score_against_effect
+from interp.plots.heads.ablation import (
+    found_against_random,
+    others_against_random,
+    score_against_effect,
+)
 from interp.plots.heads.emergence import heads_over_checkpoints, lags, turnover
 from interp.plots.heads.levels import levels_over_checkpoints, levels_over_shots
 from interp.plots.heads.scores import maps_beside, rate_and_strength, score_map, volcano
@@ -33,6 +37,8 @@ def ablation_figures(
         f"found-against-random-{measure}": found_against_random(found, measure=measure)
         for measure in ("margin", "loss", "accuracy")
     }
+    if found.others:
+        figures["others-against-random"] = others_against_random(found)
     columns = [] if scores is None else [c for c in scores.columns if c.relation in found.relations]
     for column in columns:
         for effect in EFFECTS:

@@ -106,6 +106,28 @@ def test_found_heads_stand_beside_every_random_group() -> None:
     assert list(own.y) == [1.0, 1.0] and own.name == "found: 1 heads"
 
 
+def test_other_measures_stand_beside_the_same_without_random_heads() -> None:
+    found = an_ablation(
+        others=("loss reduction",),
+        other_effect=np.array([[[[0.4, 0.3, 0.5]]]]),
+        other_random=np.full((1, 1, 4, 1), 0.1),
+        other_base=np.zeros((1, 3)),
+        other_over_random=np.zeros((1, 1, 1, 3)),
+        other_p=np.ones((1, 1, 1)),
+    )
+    figure = ablation_figures(found)["others-against-random"]
+    box, own = traces(figure)
+    assert list(box.y) == [0.1] * 4 and list(own.y) == [0.4] and list(own.x) == ["mean"]
+
+
+def test_a_correlation_is_shown_for_the_detector_it_was_taken_with() -> None:
+    found = an_ablation(correlation=np.full((3, 2, 3), [0.5, 0.01, 9]))
+    shown = score_against_effect(some_scores(), found, "a")
+    assert title(shown) == "a: score and effect, rho 0.5, p 0.01, n = 9"
+    other = score_against_effect(some_scores(), replace(found, score_name="ren2024"), "a")
+    assert title(other) == "a"
+
+
 def test_presets_stand_side_by_side_with_the_effect_last() -> None:
     scores = some_scores((a_column("literal", relation="r"), a_column("ours", relation="r")))
     effect = np.arange(6.0).reshape(2, 3)
