@@ -1,5 +1,7 @@
 """Copy suppression on a text: of the tokens a head attends to, how many it lowers most of all."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
@@ -46,14 +48,15 @@ class SuppressedSources:
         by_sequence = np.stack([self._layer(layer, k) for layer in range(g.n_layers)], axis=2)
         known = (~np.isnan(by_sequence[:, 0])).sum(axis=0)
         values = np.where(known >= LEAST, over_defined(by_sequence), np.nan)
-        return concluded_by_sequence(
+        found = concluded_by_sequence(
             DETECTOR,
             self._scoring,
             values=values[..., None],
-            extras={"n_attended": known[..., None].astype(float)},
+            columns=[DETECTOR.column(definition=_definition(k), chance=f"{k} / d_vocab")],
             notes={DETECTOR.name: {"n_untested": int((known < LEAST).sum()), "k": k}},
             settings={"k": k, "attention": ATTENTION, "least_sequences": LEAST},
         )
+        return replace(found, n_sequences=known[..., None].astype(float))
 
     def _layer(self, layer: int, k: int) -> Float[np.ndarray, "sequences labels n_heads"]:
         """Share of a sequence's pairs that are lowered, by label; NaN where none counts."""
@@ -79,13 +82,17 @@ class SuppressedSources:
         return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
 
 
+def _definition(k: int) -> str:
+    return (
+        "share of the tokens a head attends to most (attention .1 or more, two places a sequence) "
+        f"that are among the {k} of the vocabulary whose logit it lowers most there"
+    )
+
+
 DETECTOR = Detector(
     name="copy_suppression_text",
     version=1,
-    definition=(
-        "share of the tokens a head attends to most (attention .1 or more, two places a sequence) "
-        "that are among the 10 of the vocabulary whose logit it lowers most there"
-    ),
+    definition=_definition(10),
     source="arXiv 2310.04625, section 3.1",
     unit="share of pairs",
     needs=frozenset({"attention", "values", "weights"}),
