@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from interp.heads.columns import Column, Head
 from interp.results.errors import BadInput, CorruptFile, Mismatch
@@ -131,7 +131,7 @@ class HeadScores:
         both = self.tested(name) & other.tested(name)
         a, b = self.array("score", name)[both], other.array("score", name)[both]
         varied = len(a) > 2 and bool(np.ptp(a) > 0) and bool(np.ptp(b) > 0)
-        rho = float(spearmanr(a, b).statistic) if varied else float("nan")
+        rho = float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]) if varied else float("nan")
         best, others = set(self.top(name, k)), set(other.top(name, k))
         enough = min(len(best), len(others)) == k
         jaccard = len(best & others) / len(best | others) if enough else float("nan")
@@ -209,7 +209,7 @@ class HeadScores:
             name,
             str(head),
             _number(get("score")),
-            f"{_number(get('ci_low'))} to {_number(get('ci_high'))}",
+            "-" if np.isnan(get("ci_low")) else f"{get('ci_low'):.3f} to {get('ci_high'):.3f}",
             _number(get("null_mean")),
             _number(get("z"), ".1f"),
             _number(get("p_adj"), ".2g"),
@@ -228,4 +228,4 @@ class HeadScores:
 
 
 def _number(value: float, form: str = ".3f") -> str:
-    return "not tested" if np.isnan(value) else format(value, form)
+    return "-" if np.isnan(value) else format(value, form)

@@ -46,8 +46,9 @@ def significance(
     # One sort, then a search for each head: draws x heads would be compared twice over otherwise.
     beaten = np.searchsorted(np.sort(largest), z.ravel() - _SLACK, side="left").reshape(z.shape)
     p_adj = (1 + n - beaten) / (1 + n)
-    blank = [np.where(tested, values, np.nan) for values in (z, p, p_adj)]
-    return Significance(draws.mean(axis=0), draws.std(axis=0), *blank, _false_discovery(blank[1]))
+    z, p, p_adj = (np.where(tested, values, np.nan) for values in (z, p, p_adj))
+    null_mean, null_sd = draws.mean(axis=0), draws.std(axis=0)
+    return Significance(null_mean, null_sd, z, p, p_adj, _false_discovery(p))
 
 
 def _standardised(

@@ -167,7 +167,7 @@ def _bos(bridge: TransformerBridge, d_vocab: int) -> int | None:
     reference = reference_of(bridge)
     if reference is not None and reference.path is not None:
         return tokenizer_facts(reference.path).bos_id
-    own = bridge.original_model.config.bos_token_id
+    own = getattr(bridge.original_model.config, "bos_token_id", None)
     return own if isinstance(own, int) and 0 <= own < d_vocab else None
 
 

@@ -1,6 +1,7 @@
 """What holds for every detector in the folder."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,13 @@ def related() -> RelationCorpus:
 
 
 def scored(bridge: TransformerBridge, **changed: int) -> HeadScores:
-    settings = {"sequences": SEQUENCES, "length": LENGTH, "draws": 49, "bootstrap": 20, **changed}
+    settings: dict[str, Any] = {
+        "sequences": SEQUENCES,
+        "length": LENGTH,
+        "draws": 49,
+        "bootstrap": 20,
+        **changed,
+    }
     return score_heads(bridge, SHARED, relations=related(), **settings)
 
 

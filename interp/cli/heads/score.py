@@ -100,7 +100,7 @@ def score(
         batch_size=batch_size,
         seed=seed,
         device=device,
-        command=f"interp heads score {model} --out {out}",
+        command=_command(model, detector, text, relations),
         pattern=pattern,
         classes=classes,
         offsets=offset,
@@ -117,6 +117,14 @@ def score(
         return
     _show(found, top)
     say(f"\nwritten to {out}")
+
+
+def _command(
+    model: str, detectors: list[str] | None, text: str | None, relations: str | None
+) -> str:
+    named = [f"--detector {name}" for name in detectors or ()]
+    sources = [f"--{kind} {v}" for kind, v in (("text", text), ("relations", relations)) if v]
+    return " ".join(["interp heads score", model, *named, *sources])
 
 
 def _show(found: "HeadScores", top: int) -> None:

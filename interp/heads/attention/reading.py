@@ -5,7 +5,7 @@ of a layer it must reduce at once: no query x key array outlives its hook.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,8 +68,10 @@ class LayerView:
 class Observer(Protocol):
     """What reads layers as they are computed."""
 
-    needs: frozenset[str] | set[str]
-    """Of `NEEDS`; only what some observer needs is hooked."""
+    @property
+    def needs(self) -> Set[str]:
+        """Of `NEEDS`; only what some observer needs is hooked."""
+        ...
 
     def see(self, view: LayerView) -> None:
         """Take in one layer of the current batch; layers come in order."""

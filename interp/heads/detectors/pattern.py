@@ -10,6 +10,8 @@ from torch import Tensor
 from interp.heads.attention.batch import HeadBatch
 from interp.heads.attention.matching import (
     NAMED,
+    Measure,
+    Rows,
     detection_matrix,
     entries_of,
     matched,
@@ -33,8 +35,8 @@ class PatternObserver:
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
         self._wanted = _wanted(scoring.options.get("pattern"), scoring.lengths["text"])
-        self._measure = scoring.options.get("measure") or "mul"
-        self._rows = scoring.options.get("rows") or "eligible"
+        self._measure: Measure = scoring.options.get("measure") or "mul"
+        self._rows: Rows = scoring.options.get("rows") or "eligible"
         if self._measure not in ("mul", "abs") or self._rows not in ("eligible", "all"):
             raise BadInput(
                 f"measure {self._measure!r} over rows {self._rows!r}: give mul or abs, eligible or "
