@@ -54,6 +54,11 @@ def concluded(
         relations=relations,
         preset=plan.tracing.choices.name,
         chosen=chosen,
+        crowded=tuple(
+            relation
+            for relation, groups in plan.random.items()
+            if any(set(group) & set(plan.heads[relation]) for group in groups)
+        ),
         n_choosing=len(plan.choosing.sequences),
         n_tracing=len(plan.corpus.sequences),
         **{

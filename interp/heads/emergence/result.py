@@ -69,6 +69,8 @@ class HeadEmergence:
     relations: tuple[str, ...]
     preset: str
     chosen: tuple[Chosen, ...]
+    crowded: tuple[str, ...]
+    """Relations whose random groups could not do without chosen heads."""
     n_choosing: int
     """Sequences of the half on which heads were chosen."""
     n_tracing: int
@@ -148,6 +150,11 @@ class HeadEmergence:
             "one level; ~ where a straight drift is better still: a long rise, changing in its "
             "middle.",
         ]
+        if self.crowded:
+            lines.append(
+                f"Random groups hold chosen heads too for {', '.join(self.crowded)}: their layers "
+                "have too few others."
+            )
         lines += [_lag_note(lag) for lag in self.lags]
         for r, relation in enumerate(self.relations):
             lines.append(
@@ -165,6 +172,7 @@ class HeadEmergence:
             "relations": list(self.relations),
             "preset": self.preset,
             "chosen": [asdict(chosen) for chosen in self.chosen],
+            "crowded": list(self.crowded),
             "n_choosing": self.n_choosing,
             "n_tracing": self.n_tracing,
             "curves": [
@@ -189,6 +197,7 @@ class HeadEmergence:
             "relations": list(self.relations),
             "preset": self.preset,
             "chosen": [asdict(chosen) for chosen in self.chosen],
+            "crowded": list(self.crowded),
             "n_choosing": self.n_choosing,
             "n_tracing": self.n_tracing,
             "k": self.k,
@@ -216,6 +225,7 @@ class HeadEmergence:
                 steps=tuple(header["steps"]),
                 model_hashes=tuple(header["model_hashes"]),
                 relations=tuple(header["relations"]),
+                crowded=tuple(header["crowded"]),
                 chosen=tuple(Chosen(**chosen) for chosen in header["chosen"]),
                 curves=tuple(
                     CurveFacts(**{**curve, "heads": tuple(curve["heads"])})

@@ -22,7 +22,7 @@ from interp.results.errors import BadInput, CorruptFile, Mismatch
 from probes.relations import draw_documents, relation_corpus, write_documents
 from tests.models import tiny_model_directory
 
-STEPS = (0, 200, 440, 460, 480, 800)
+STEPS = (0, 200, 400, 440, 460, 500, 800)
 SERIES = "relations/binding"
 
 
@@ -74,7 +74,7 @@ def test_heads_change_within_one_checkpoint_of_the_answers(found: HeadEmergence)
     assert lag.correlation is not None and lag.correlation > 0.5
     answered = found.change("owns answers")
     assert answered.kind == "change"
-    assert answered.step_after is not None and 440 <= answered.step_after <= 480
+    assert answered.step_after is not None and 440 <= answered.step_after <= 500
     assert answered.before is not None and answered.after is not None
     assert answered.after - answered.before > 0.5
 

@@ -177,6 +177,7 @@ def an_emergence(*, name: str = "r", n_steps: int = 4) -> HeadEmergence:
         relations=(name,),
         preset="relation",
         chosen=(Chosen(relation=name, layer=1, head=2, score=0.9, p_adj=0.01),),
+        crowded=(),
         n_choosing=10,
         n_tracing=10,
         **arrays,
