@@ -21,7 +21,7 @@ def treebank(tmp_path):
 
 
 def test_a_spacy_doc_gives_the_triplets_of_its_tree(treebank, directories):
-    spacy = pytest.importorskip("spacy", reason="install interp[spacy]")
+    spacy = pytest.importorskip("spacy", reason="spaCy is not installed")
     doc = spacy.tokens.Doc(
         spacy.blank("en").vocab,
         words=WORDS * 2,
@@ -39,7 +39,7 @@ def test_a_spacy_doc_gives_the_triplets_of_its_tree(treebank, directories):
 
 
 def test_a_spacy_doc_without_a_parser_is_refused():
-    spacy = pytest.importorskip("spacy", reason="install interp[spacy]")
+    spacy = pytest.importorskip("spacy", reason="spaCy is not installed")
     with pytest.raises(BadInput, match="a Doc without dependencies.*has a parser"):
         from_spacy(spacy.blank("en")("She didn't use the old pen."))
 
@@ -54,7 +54,7 @@ def stanza_words():
 
 
 def test_a_stanza_document_gives_the_triplets_of_its_tree(treebank):
-    stanza = pytest.importorskip("stanza", reason="install interp[stanza]")
+    stanza = pytest.importorskip("stanza", reason="stanza is not installed")
     words, at = stanza_words(), 0
     for word, space in zip(words, SPACES, strict=True):
         word["misc"] = f"start_char={at}|end_char={at + len(word['text'])}"
@@ -67,7 +67,7 @@ def test_a_stanza_document_gives_the_triplets_of_its_tree(treebank):
 
 
 def test_a_stanza_document_without_a_parse_is_refused():
-    stanza = pytest.importorskip("stanza", reason="install interp[stanza]")
+    stanza = pytest.importorskip("stanza", reason="stanza is not installed")
     words = [{"id": 1, "text": "She", "misc": "start_char=0|end_char=3"}]
     with pytest.raises(BadInput, match="a Document without dependencies.*depparse"):
         from_stanza(stanza.Document([words], text="She"))

@@ -1,5 +1,7 @@
 """Every detector names the head that was made for it, and no other."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -42,8 +44,12 @@ TRUTH = {
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory) -> HeadScores:
-    directory = planted_directory(tmp_path_factory.mktemp("planted") / "model")
+def directory(tmp_path_factory) -> Path:
+    return planted_directory(tmp_path_factory.mktemp("planted") / "model")
+
+
+@pytest.fixture(scope="module")
+def scores(directory) -> HeadScores:
     text = directory.parent / "text.txt"
     text.write_text(planted_text(24, seed=0))
     return score_heads(
@@ -84,9 +90,20 @@ def test_its_score_is_one_and_all_other_heads_are_far_below(scores, column):
         assert np.nanmax(found[others], initial=0.0) < 0.05 * found[HEADS[TRUTH[column]]]
 
 
-def test_what_the_heads_predict_is_worked_out_on_paper(tmp_path):
+def test_retrieval_is_done_by_the_head_that_copies(directory):
+    """The suppressor looks at one or two of the days that are written: no exact zero elsewhere."""
+    found = score_heads(
+        load(str(directory)), ["retrieval"], length=24, draws=200, bootstrap=50, n_haystacks=8
+    ).array("score", "retrieval")
+    assert found[HEADS["induction"]] > 0.99
+    others = np.ones(found.shape, bool)
+    others[HEADS["induction"]] = False
+    assert np.nanmax(found[others], initial=0.0) < 0.25
+
+
+def test_what_the_heads_predict_is_worked_out_on_paper(directory):
     """A day is followed by the next day, a cue by the tail of the thing before it."""
-    model = load(str(planted_directory(tmp_path / "model")))
+    model = load(str(directory))
     words = ["<bos>", "Monday", "the", "pen", "of", "made-of"]
     with torch.no_grad():
         logits = model(torch.tensor([[IDS[word] for word in words]]))[0]
