@@ -17,15 +17,21 @@ from interp.plots.heads.scores import maps_beside, rate_and_strength, score_map,
 
 
 def scores_figures(scores: HeadScores) -> dict[str, go.Figure]:
-    """A map of every column and a volcano of every unit; of relations, rate against strength."""
-    found = {f"map-{_file(name)}": score_map(scores, name) for name in scores.names}
+    """Maps of every detector's columns and a volcano of every unit.
+
+    Of relations in which a head is significant, rate against strength; of one scored by several
+    presets, these side by side.
+    """
+    detectors = dict.fromkeys(column.detector for column in scores.columns)
+    found = {f"map-{_file(name)}": _maps(scores, name) for name in detectors}
     units = list(dict.fromkeys(column.unit for column in scores.columns))
     for unit in units:
         names = [column.name for column in scores.columns if column.unit == unit]
         found[f"volcano-{_file(unit)}"] = volcano(scores, names)
     if "rate" in scores.extras:
         related = [column.name for column in scores.columns if column.relation is not None]
-        found |= {f"rate-{_file(name)}": rate_and_strength(scores, name) for name in related}
+        shown = [name for name in related if scores.significant(name)]
+        found |= {f"rate-{_file(name)}": rate_and_strength(scores, name) for name in shown}
     return found | _presets_beside(scores)
 
 
@@ -59,6 +65,11 @@ def emergence_figures(found: HeadEmergence) -> dict[str, go.Figure]:
     """Heads and what they serve over training, lags between their changes, and turnover."""
     figures = {"heads-over-checkpoints": heads_over_checkpoints(found), "turnover": turnover(found)}
     return figures | ({"lags": lags(found)} if found.lags else {})
+
+
+def _maps(scores: HeadScores, detector: str) -> go.Figure:
+    names = [column.name for column in scores.columns if column.detector == detector]
+    return score_map(scores, names[0]) if len(names) == 1 else maps_beside(scores, names)
 
 
 def _presets_beside(scores: HeadScores) -> dict[str, go.Figure]:

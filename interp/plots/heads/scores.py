@@ -20,6 +20,7 @@ UNTESTED = "#d1d5db"
 MARK = "●"
 _ROW_PX = 22
 _NAMED = 12
+_ACROSS = 3
 _HOVER = ("score", "ci_low", "ci_high", "null_mean", "null_sd", "z", "p_adj", "q", "n_sequences")
 PALETTE = ("#2166ac", "#b35806", "#1b7837", "#762a83", "#c51b7d", "#4d4d4d", "#8c510a", "#01665e")
 
@@ -46,7 +47,7 @@ def maps_beside(
     effect_name: str = "damage when ablated",
     alpha: float = ALPHA,
 ) -> go.Figure:
-    """Several columns as maps side by side, each on its own scale, and an effect as the last.
+    """Several columns as maps, three across, each on its own scale, and an effect as the last.
 
     For a literal index beside a contextual one and beside what ablation does.
     """
@@ -60,13 +61,15 @@ def maps_beside(
                 "those of one model"
             )
         titles.append(plotly_text(effect_name))
-    figure = make_subplots(cols=len(titles), shared_yaxes=True, subplot_titles=titles)
-    for i, name in enumerate(columns, start=1):
-        figure.add_trace(_map(scores, name, alpha), row=1, col=i)
-    if effect is not None:
-        figure.add_trace(_effect_map(effect), row=1, col=len(titles))
+    maps = [_map(scores, name, alpha) for name in columns]
+    maps += [] if effect is None else [_effect_map(effect)]
+    across = min(len(maps), _ACROSS)
+    rows = -(-len(maps) // across)
+    figure = make_subplots(rows=rows, cols=across, subplot_titles=titles)
+    for i, one in enumerate(maps):
+        figure.add_trace(one, row=1 + i // across, col=1 + i % across)
     figure.update_traces(showscale=False)
-    return stamped(_as_map(figure, scores.n_layers), scores.provenance)
+    return stamped(_as_map(figure, scores.n_layers, rows=rows), scores.provenance)
 
 
 def volcano(
@@ -213,8 +216,8 @@ def _effect_map(effect: Float[np.ndarray, "layers heads"]) -> go.Heatmap:
     )
 
 
-def _as_map(figure: go.Figure, n_layers: int) -> go.Figure:
-    laid_out(figure, height=150 + _ROW_PX * max(n_layers, 2), top=50)
+def _as_map(figure: go.Figure, n_layers: int, *, rows: int = 1) -> go.Figure:
+    laid_out(figure, height=rows * (150 + _ROW_PX * max(n_layers, 2)), top=50)
     figure.update_layout(plot_bgcolor=UNTESTED)
     figure.update_xaxes(title="head", type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
