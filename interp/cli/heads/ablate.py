@@ -136,5 +136,5 @@ def ablate(
 def _show(found: "AblationResult") -> None:
     from interp.heads.ablation.table import HEADING, notes, others_table, table
 
-    show_table(HEADING, [*table(found), *others_table(found)], n_left=4)
+    show_table(HEADING, [*table(found), *others_table(found)], n_left=5)
     say("\n" + "\n".join(notes(found)))

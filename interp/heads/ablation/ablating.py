@@ -249,7 +249,7 @@ def _statements(matched: Mapping[str, Matched], plan: Plan, n_documents: int) ->
                 f"{name}: its layers allow {own.n_possible} other groups, all of them tried; the "
                 f"smallest p is {1 / (1 + len(own.groups)):.2g}."
             )
-        if own.with_found:
+        if own.with_found and own.n_possible:
             layers = ", ".join(map(str, own.with_found))
             said.append(
                 f"{name}: layer {layers} has too few other heads, so random groups hold found "

@@ -35,7 +35,7 @@ def matched_groups(
     """`draws` groups, or all there are if fewer, drawn at random without repeats.
 
     From each layer as many heads as `heads` has there, none of `avoid`; where a layer has too few
-    of those left, from all of its heads.
+    of those left, none of `heads`; where it has too few of those either, from all of its heads.
     """
     avoided = set(avoid)
     pools: dict[int, list[Head]] = {}
@@ -45,7 +45,8 @@ def matched_groups(
         whole = [Head(layer, h) for h in range(n_heads)]
         pools[layer] = [head for head in whole if head not in avoided]
         if len(pools[layer]) < n:
-            pools[layer] = whole
+            others = [head for head in whole if head not in heads]
+            pools[layer] = others if len(others) >= n else whole
             crowded.append(layer)
     own = tuple(sorted(heads))
     total = prod(comb(len(pool), wanted[layer]) for layer, pool in pools.items())

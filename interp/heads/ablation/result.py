@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
-from interp.heads.ablation.table import as_html, as_text
+from interp.heads.ablation.table import EVERY, as_html, as_text
 from interp.heads.columns import Head
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.finding import load_finding, save_finding
@@ -17,8 +17,6 @@ from interp.results.provenance import Provenance
 
 SCHEMA = "interp.head-ablation/1"
 MEASURES = ("margin", "loss", "accuracy")
-EVERY = "all"
-"""The column in which all relations count."""
 _ARRAYS = (
     *("base", "effect", "random", "random_mean", "over_random", "p", "n_events", "n_sequences"),
     *("attributed", "patched", "ablated", "score", "correlation", "corruption_drop"),

@@ -10,7 +10,12 @@ from interp.results.tables import html_table, text_table
 if TYPE_CHECKING:
     from interp.heads.ablation.result import AblationResult
 
-HEADING = ("heads", "replaced by", "where", "measure", "as it is", "damage", "random heads", "p")
+HEADING = (
+    *("heads", "asked", "replaced by", "where", "measure", "as it is", "damage", "random heads"),
+    "p",
+)
+EVERY = "all"
+"""The column in which all relations count."""
 _WHERE = {"event": "asked positions", "all": "every token"}
 _WORDS = {
     "margin": "margin lost (logit)",
@@ -19,11 +24,15 @@ _WORDS = {
 }
 
 
-def table(found: "AblationResult", relation: str = "all") -> list[list[str]]:
-    """Lines under `HEADING`, one for each group, condition and measure."""
-    column = found.columns.index(relation)
+def table(found: "AblationResult") -> list[list[str]]:
+    """Lines under `HEADING`, one for each group, condition and measure.
+
+    A group with the name of a relation is shown on that relation, others on all of them.
+    """
     lines = []
     for group in found.groups:
+        relation = group if group in found.relations else EVERY
+        column = found.columns.index(relation)
         for mode, where in found.conditions:
             for m, (measure, words) in enumerate(_WORDS.items()):
                 names = {"group": group, "condition": (mode, where), "measure": measure}
@@ -35,6 +44,7 @@ def table(found: "AblationResult", relation: str = "all") -> list[list[str]]:
                 lines.append(
                     [
                         group,
+                        relation,
                         mode,
                         _WHERE[where],
                         words,
@@ -59,6 +69,7 @@ def others_table(found: "AblationResult") -> list[list[str]]:
                 lines.append(
                     [
                         group,
+                        "-",
                         mode,
                         _WHERE["all"],
                         f"{name}, change",

@@ -49,6 +49,12 @@ def test_a_layer_full_of_found_heads_lends_some_and_says_so() -> None:
     assert tuple(heads) not in found.groups
 
 
+def test_another_relations_heads_come_before_the_groups_own() -> None:
+    found = groups_of([Head(0, 0)], n_heads=3, avoid=[Head(0, 1), Head(0, 2)])
+    assert found.groups == ((Head(0, 1),), (Head(0, 2),))
+    assert found.with_found == (0,)
+
+
 def test_a_whole_layer_has_nothing_to_be_held_against() -> None:
     found = groups_of([Head(0, h) for h in range(3)], n_heads=3)
     assert found.groups == ()
