@@ -1,9 +1,6 @@
 """Heads that look for earlier copies of a token in repeated random tokens."""
 
-from functools import partial
-
 import numpy as np
-from jaxtyping import Int
 
 from interp.heads.attention.batch import HeadBatch
 from interp.heads.attention.places import Places, places_of_period
@@ -30,14 +27,14 @@ class CopyObserver:
         self._detector, self._scoring, self._lag = detector, scoring, lag
         low, high = scoring.inputs["repeated"]["periods"]
         rng = scoring.rng(f"{detector.name}/controls")
-        draw = partial(rng.integers, low, high, endpoint=True)
-        self._watch = PlaceWatch(lambda batch: self._places(batch, draw))
+        self._watch = PlaceWatch(lambda batch: self._places(batch, rng, low, high))
         self.see, self.end_batch = self._watch.see, self._watch.end_batch
 
-    def _places(self, batch: HeadBatch, draw: "partial[Int[np.ndarray, '...']]") -> Places:
+    def _places(self, batch: HeadBatch, rng: np.random.Generator, low: int, high: int) -> Places:
         if batch.period is None:
             raise BadInput(f"{self._detector.name} reads repeated tokens: none were fed")
-        controls = draw(size=(batch.size, self._scoring.controls))
+        shape = (batch.size, self._scoring.controls)
+        controls = rng.integers(low, high, size=shape, endpoint=True)
         period = np.concatenate([batch.period[:, None], controls], axis=1)
         return places_of_period(batch.is_query, period, start=batch.start, lag=self._lag)
 

@@ -36,8 +36,8 @@ class HeadGeometry:
     @classmethod
     def of(cls, bridge: TransformerBridge) -> "HeadGeometry":
         """Of a loaded model; Unsupported, by name, where no attention pattern is computed."""
-        name = bridge.original_model.config.name_or_path or type(bridge.original_model).__name__
         kind = type(bridge.original_model).__name__
+        name = getattr(bridge.original_model.config, "name_or_path", "") or kind
         blocks = getattr(bridge, "blocks", None)
         if blocks is None:
             raise Unsupported(
@@ -198,4 +198,4 @@ def _gain(norm: torch.nn.Module, d_model: int, device: torch.device) -> Float[Te
 def _causal(bridge: TransformerBridge) -> bool:
     config = bridge.original_model.config
     kind = type(bridge.original_model).__name__
-    return not config.is_encoder_decoder and "MaskedLM" not in kind
+    return not getattr(config, "is_encoder_decoder", False) and "MaskedLM" not in kind
