@@ -128,7 +128,7 @@ def test_a_longer_text_goes_on_in_sequences_of_its_own(directories):
         [],
     ]
     assert found.dropped == {"r": {"cut apart by the length": 1}}
-    assert " ".join(s.text.strip() for s in found.sequences) == text.text
+    assert " ".join((s.text or "").strip() for s in found.sequences) == text.text
     assert [e.mentions for e in found.sequences[1].entities] == [((i, i + 1),) for i in range(4)]
 
 
