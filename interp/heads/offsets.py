@@ -26,8 +26,10 @@ class OffsetObserver:
     """Attention some numbers of tokens back, a column each.
 
     The null turns all distances round together: a draw scores every column, in every sequence, so
-    many tokens further back. Sequences share it because a head's taste for a distance is shared:
-    were it drawn for each by itself, any such taste of an untrained model would be significant.
+    many tokens further back; turns that bring one column to the distance of another are left out.
+    There are as many draws as distances, so p is at least 1 / distances. Sequences share a turn
+    because a head's taste for a distance is shared: were it drawn for each by itself, any such
+    taste of an untrained model would be significant.
     """
 
     needs = frozenset({"pattern"})
@@ -72,7 +74,7 @@ class OffsetObserver:
             self._scoring,
             columns=self._columns,
             observed=np.stack([mean[0] for mean in means], axis=-1),
-            draws=np.stack([mean[1:] for mean in means], axis=-1),
+            draws=np.stack([mean[self._turns()] for mean in means], axis=-1),
             interval=np.stack(ends, axis=-1),
             n_events=_counts([s.n_events for s in seen], means[0]),
             n_sequences=_counts([len(s.values) for s in seen], means[0]),
@@ -82,6 +84,11 @@ class OffsetObserver:
             },
             settings={"offsets": list(self._offsets)},
         )
+
+    def _turns(self) -> list[int]:
+        n = self._scoring.lengths["text"] - 1
+        taken = {(other - own) % n for own in self._offsets for other in self._offsets}
+        return [turn for turn in range(1, n) if turn not in taken]
 
 
 def _places(n_labels: int, offset: int, batch: HeadBatch) -> Places:

@@ -14,6 +14,8 @@ from interp.results.significance import benjamini_hochberg
 _AT_ONCE = 4_000_000
 _SLACK = 1e-9
 _FLAT = 1e-6
+_ROUNDING = 1e-7
+"""Nothing that float32 computes is measured finer than this."""
 
 
 class Significance(NamedTuple):
@@ -61,7 +63,7 @@ def _standardised(
     mean = (draws.sum(axis=0) + observed) / (n + 1)
     square = (((draws - mean) ** 2).sum(axis=0) + (observed - mean) ** 2) / (n + 1)
     sd = np.sqrt(square)
-    flat = sd <= _FLAT * np.abs(mean) + 1e-12
+    flat = sd <= _FLAT * np.abs(mean) + _ROUNDING
     sd = np.where(flat, np.inf, sd)
     return (observed - mean) / sd, (draws - mean) / sd
 

@@ -41,7 +41,7 @@ def test_by_chance_one_family_in_twenty_has_a_head() -> None:
 
 def test_a_head_that_never_varies_is_not_significant() -> None:
     observed, draws = chance(2)
-    observed[0, 0, 0] = 0.1 + 1e-12
+    observed[0, 0, 0] = 0.1 + 1e-9
     draws[:, 0, 0] = 0.1
     found = significance(observed, draws)
     assert (found.z[0, 0, 0], found.p[0, 0, 0], found.p_adj[0, 0, 0]) == (0, 1, 1)
@@ -83,3 +83,10 @@ def test_one_sequence_has_no_interval() -> None:
     assert np.isnan(
         sequence_bootstrap(np.ones((1, 2)), draws=10, rng=np.random.default_rng(0))
     ).all()
+
+
+def test_what_no_float_can_measure_is_not_significant() -> None:
+    observed, draws = np.zeros((1, 2, 1)), np.zeros((99, 1, 2, 1))
+    observed[0, 0, 0], observed[0, 1, 0] = 4e-11, 1e-4
+    found = significance(observed, draws)
+    assert found.p_adj.ravel().tolist() == [1.0, 0.01]
