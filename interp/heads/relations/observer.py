@@ -1,83 +1,27 @@
 """RelationObserver: reads the events of a plan in a model's forward passes, into a tally."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.heads.attention.batch import HeadBatch
 from interp.heads.attention.geometry import HeadGeometry
 from interp.heads.attention.reading import LayerView
 from interp.heads.relations.choices import RelationChoices
-from interp.heads.relations.events import MAX_CONTROLS, EventPlan, SequenceEvents
-from interp.heads.relations.gates import Attended, attended, gate
-from interp.heads.relations.shares import (
-    label_shares,
-    probabilities,
-    raise_over_others,
-    raised_shares,
-    undefined,
-)
+from interp.heads.relations.events import MAX_CONTROLS, EventPlan
+from interp.heads.relations.gates import attended, gate
+from interp.heads.relations.gathering import BatchEvents, batch_events
+from interp.heads.relations.pairs import Measured, Pairs, gated_pairs, measured_pairs
 from interp.heads.relations.tally import RelationTally
-from interp.heads.relations.written import candidate_columns, maps, refuse_folded, values
+from interp.heads.relations.written import refuse_folded
 
 _SUMS = (
     *("n_gated", "n_gated_otherwise", "n_undefined", "weight", "share", "raised", "uniform"),
     *("copying", "copying_weight", "n_tested", "tested_weight"),
 )
-
-
-class BatchEvents(NamedTuple):
-    """The events of a batch: those of its sequences, one after another."""
-
-    sequences: tuple[SequenceEvents, ...]
-    candidates: Int[Tensor, "batch n"]
-    columns: Float[Tensor, "batch d_model n"]
-    tokens: Int[Tensor, "batch pos"]
-    batch: Int[Tensor, " events"]
-    position: Int[Tensor, " events"]
-    anchors: Int[Tensor, "events mentions"]
-    triplet: Int[Tensor, " events"]
-    """Counted over the batch."""
-    tested: Bool[Tensor, " events"]
-    mask: Bool[Tensor, "events n"]
-    """Which candidates take part."""
-    labels: Int[Tensor, "triplets labels"]
-
-    @property
-    def n_triplets(self) -> int:
-        """Triplets of all its sequences."""
-        return len(self.labels)
-
-
-class Pairs(NamedTuple):
-    """Gated events of one layer, with what is known before the final norm's scale is."""
-
-    layer: int
-    event: Int[Tensor, " pairs"]
-    head: Int[Tensor, " pairs"]
-    mass: Float[Tensor, " pairs"]
-    scale: Float[Tensor, " pairs"] | None
-    """Of a norm between attention and the residual, at the event."""
-    logits: Float[Tensor, "pairs n"]
-    """Of the write per unit of attention, times the final scale."""
-    everything: Float[Tensor, "pairs n"]
-    """Of all that the head reads."""
-
-
-class Measured(NamedTuple):
-    """Numbers of each pair."""
-
-    labels: Float[Tensor, "pairs labels"]
-    defined: Bool[Tensor, " pairs"]
-    raised: Float[Tensor, " pairs"]
-    """Times the scales."""
-    uniform: Float[Tensor, " pairs"]
-    copying: Float[Tensor, " pairs"]
-    copied: Bool[Tensor, " pairs"]
 
 
 class RelationObserver:
@@ -105,11 +49,11 @@ class RelationObserver:
         passed = gate(read, choices, keep_first=choices.sink == "keep")
         otherwise = gate(read, choices, keep_first=choices.sink != "keep")
         self._parts[-1].gates(view.layer, passed, otherwise)
-        pairs = _pairs(view, events, choices, read, passed)
+        pairs = gated_pairs(view, events, choices, read, passed)
         # Shares of logits do not depend on the scale: what can be reduced now is not kept.
         late = choices.read == "prob" and choices.needs_final_scale
         measured = (
-            None if late else _measured(pairs, events, pairs.logits, pairs.everything, choices)
+            None if late else measured_pairs(pairs, events, pairs.logits, pairs.everything, choices)
         )
         self._parts[-1].pending.append((pairs if late else _without_logits(pairs), measured))
 
@@ -124,7 +68,7 @@ class RelationObserver:
             scale = _scale(pairs, self._events, final_scale)
             if measured is None:
                 by = scale[:, None]
-                measured = _measured(
+                measured = measured_pairs(
                     pairs,
                     self._events,
                     pairs.logits * pairs.mass[:, None] / by,
@@ -155,140 +99,7 @@ class RelationObserver:
         ]
         if not places:
             return None
-        return _batch_events(places, batch, self._plan.choices, self._geometry)
-
-
-def _batch_events(
-    places: Sequence[tuple[int, SequenceEvents]],
-    batch: HeadBatch,
-    choices: RelationChoices,
-    geometry: HeadGeometry,
-) -> BatchEvents:
-    sequences = tuple(s for _, s in places)
-    offsets = np.cumsum([0, *(len(s.relation) for s in sequences[:-1])])
-    n = max(len(s.candidates) for s in sequences)
-    mentions = max(s.anchors.shape[1] for s in sequences)
-    candidates = np.zeros((batch.size, n), np.int64)
-    masks = []
-    for row, s in places:
-        candidates[row, : len(s.candidates)] = s.candidates
-        seen = s.first_seen[None, :] <= s.position[:, None]
-        masks.append(_widened(seen & s.allowed[s.triplet], n, fill=False))
-    on = geometry.device
-
-    def whole(arrays: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.concatenate(arrays)).to(on)
-
-    ids = torch.from_numpy(candidates).to(on)
-    return BatchEvents(
-        sequences=sequences,
-        candidates=ids,
-        columns=candidate_columns(geometry, choices, ids),
-        tokens=torch.from_numpy(batch.tokens.astype(np.int64)).to(on),
-        batch=whole([np.full(len(s.position), row, np.int64) for row, s in places]),
-        position=whole([s.position for s in sequences]),
-        anchors=whole([_widened(s.anchors, mentions, fill=-1) for s in sequences]),
-        triplet=whole([s.triplet + offset for s, offset in zip(sequences, offsets, strict=True)]),
-        tested=whole([s.tested for s in sequences]),
-        mask=whole(masks),
-        labels=whole([_widened(s.labels, 1 + MAX_CONTROLS, fill=-1) for s in sequences]),
-    )
-
-
-def _widened(rows: np.ndarray, width: int, *, fill: int | bool) -> np.ndarray:
-    wide = np.full((len(rows), width), fill, rows.dtype)
-    wide[:, : rows.shape[1]] = rows
-    return wide
-
-
-def _pairs(
-    view: LayerView,
-    events: BatchEvents,
-    choices: RelationChoices,
-    read: Attended,
-    passed: Bool[Tensor, "events n_heads"],
-) -> Pairs:
-    event, head = torch.nonzero(passed, as_tuple=True)
-    row, query = events.batch[event], events.position[event]
-    value = values(view, choices, events.tokens)
-    through = maps(view.geometry, choices, view.layer, events.columns)
-    mixed = view.pattern @ value.transpose(1, 2)
-    everything = _at(mixed, through, row, head, query)
-    mass = read.mass[event, head]
-    if choices.operand == "head":
-        logits, mass = everything, torch.ones_like(mass)
-    elif choices.operand == "current":
-        logits, mass = _at(value.transpose(1, 2), through, row, head, query), torch.ones_like(mass)
-    else:
-        share = read.each[event, head] / mass.clamp(min=torch.finfo(mass.dtype).tiny)[:, None]
-        logits = _of_mentions(value, through, row, head, events.anchors[event], share)
-    scale = None if view.output_scale is None else view.output_scale[row, query, 0]
-    return Pairs(view.layer, event, head, mass, scale, logits, everything)
-
-
-def _at(
-    value: Float[Tensor, "batch n_heads pos d_head"],
-    through: Float[Tensor, "batch n_heads d_head n"],
-    row: Int[Tensor, " pairs"],
-    head: Int[Tensor, " pairs"],
-    position: Int[Tensor, " pairs"],
-) -> Float[Tensor, "pairs n"]:
-    """Logits of the values at some positions, those that are asked for computed once."""
-    wanted, place = torch.unique(row * value.shape[2] + position, return_inverse=True)
-    if len(wanted) == 0:
-        return through.new_zeros(0, through.shape[-1])
-    rows, positions = wanted // value.shape[2], wanted % value.shape[2]
-    width = int(torch.bincount(rows).max())
-    # The wanted positions of each sequence, side by side, so that one product serves all heads.
-    rank = torch.arange(len(wanted), device=rows.device)
-    rank = rank - torch.searchsorted(rows, rows)
-    index = torch.zeros(len(value), width, dtype=torch.long, device=rows.device)
-    index[rows, rank] = positions
-    chosen = value.gather(2, index[:, None, :, None].expand(-1, value.shape[1], -1, value.shape[3]))
-    return (chosen @ through)[row, head, rank[place]]
-
-
-def _of_mentions(
-    value: Float[Tensor, "batch pos n_heads d_head"],
-    through: Float[Tensor, "batch n_heads d_head n"],
-    row: Int[Tensor, " pairs"],
-    head: Int[Tensor, " pairs"],
-    anchors: Int[Tensor, "pairs mentions"],
-    share: Float[Tensor, "pairs mentions"],
-) -> Float[Tensor, "pairs n"]:
-    by_head = value.transpose(1, 2)
-    logits = through.new_zeros(len(row), through.shape[-1])
-    for mention in range(anchors.shape[1]):
-        of = torch.nonzero(anchors[:, mention] >= 0)[:, 0]
-        part = _at(by_head, through, row[of], head[of], anchors[of, mention])
-        logits.index_add_(0, of, part * share[of, mention, None])
-    return logits
-
-
-def _measured(
-    pairs: Pairs,
-    events: BatchEvents,
-    logits: Float[Tensor, "pairs n"],
-    everything: Float[Tensor, "pairs n"],
-    choices: RelationChoices,
-) -> Measured:
-    mask = events.mask[pairs.event]
-    labels = events.labels[events.triplet[pairs.event]]
-    tail = labels[:, 0]
-
-    def shares(of: Tensor) -> Tensor:
-        return raised_shares(probabilities(of, mask) if choices.read == "prob" else of, mask)
-
-    own = shares(logits)
-    whole = own if choices.operand == "head" else shares(everything)
-    return Measured(
-        labels=label_shares(own, labels).double(),
-        defined=~undefined(logits, mask),
-        raised=raise_over_others(logits, mask, tail),
-        uniform=1.0 / mask.sum(dim=-1),
-        copying=whole.gather(1, tail[:, None])[:, 0].double(),
-        copied=~undefined(everything, mask),
-    )
+        return batch_events(places, batch, self._plan.choices, self._geometry)
 
 
 def _without_logits(pairs: Pairs) -> Pairs:
