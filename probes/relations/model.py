@@ -23,7 +23,7 @@ from probes.relations.worlds import World
 def new_model(recipe: Recipe, world: World, *, seed: int) -> PreTrainedModel:
     """A decoder with normal matrices drawn from `seed`, norms of one and biases of zero.
 
-    The MLPs of an attention-only one write zeros and are not trained.
+    MLPs write zeros at first; those of an attention-only decoder always do.
     """
     attention_only = recipe.architecture == "attention-only"
     model = (
@@ -35,15 +35,23 @@ def new_model(recipe: Recipe, world: World, *, seed: int) -> PreTrainedModel:
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=recipe.initial_std, generator=generator)
+            with torch.no_grad():
+                parameter.mul_(_share(name, recipe))
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
         else:
             nn.init.ones_(parameter)
         if attention_only and ".mlp." in name:
             parameter.requires_grad_(False)
-            if ".c_proj." in name:
-                nn.init.zeros_(parameter)
     return model.eval()
+
+
+def _share(name: str, recipe: Recipe) -> float:
+    """Of the recipe's spread, by what a matrix does."""
+    if name.endswith((".mlp.c_proj.weight", ".mlp.dense_4h_to_h.weight")):
+        return 0.0
+    writes = name.endswith((".attn.c_proj.weight", ".attention.dense.weight"))
+    return recipe.attention_out_share if writes else 1.0
 
 
 def _gpt2_config(recipe: Recipe, world: World) -> GPT2Config:

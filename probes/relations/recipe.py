@@ -19,6 +19,9 @@ class Recipe:
     initial_std: float
     """Of every matrix, normal. Near 1 / sqrt(d_model): with GPT-2's 0.02, binding stays a guess
     for thousands of steps."""
+    attention_out_share: float
+    """Of that spread, in the matrices by which attention writes to the residual stream. MLPs write
+    nothing at first: what random layers write hides which word it was."""
     steps: int
     batch_size: int
     lr: float
@@ -31,7 +34,7 @@ class Recipe:
     primer_steps: int = 0
     """The first of the steps, on the world's primer."""
     primer_batch_size: int = 64
-    rotary_share: float = 0.25
+    rotary_share: float = 1.0
     """Of a head's dimensions, in a GPT-NeoX."""
     checkpoints: tuple[int, ...] = ()
     """Steps that are kept beside the last weights."""
@@ -39,19 +42,20 @@ class Recipe:
 
 _GRAMMAR = Recipe(
     architecture="decoder",
-    d_model=128,
+    d_model=96,
     n_layers=3,
-    n_heads=8,
+    n_heads=6,
     d_mlp=96,
-    initial_std=0.09,
-    steps=4600,
+    initial_std=0.1,
+    attention_out_share=0.3,
+    steps=4000,
     batch_size=32,
     lr=2e-3,
-    text_weight=0.1,
+    text_weight=0.05,
     clip_norm=1.0,
     warmup=100,
-    primer_steps=1000,
-    checkpoints=(*range(0, 1600, 100), *range(1600, 4600, 200)),
+    primer_steps=500,
+    checkpoints=(*range(0, 1600, 100), *range(1600, 4000, 200)),
 )
 RECIPES = {
     "static": Recipe(
@@ -61,6 +65,7 @@ RECIPES = {
         n_heads=3,
         d_mlp=8,
         initial_std=0.12,
+        attention_out_share=1.0,
         steps=400,
         batch_size=64,
         lr=3e-3,
@@ -74,6 +79,7 @@ RECIPES = {
         n_heads=4,
         d_mlp=8,
         initial_std=0.12,
+        attention_out_share=1.0,
         steps=1000,
         batch_size=64,
         lr=1.5e-3,

@@ -77,7 +77,7 @@ def weighted_loss(
 
 
 def training_batches(recipe: Recipe, world: World, *, seed: int) -> Iterator[TrainingBatch]:
-    """The primer of the recipe, then documents without end; the same seed gives the same."""
+    """The primer, then documents without end; the same seed gives the same."""
     full = batches(
         world.draw,
         world.vocabulary,

@@ -4,6 +4,7 @@ No noun, verb or name is in two places of what is told, so every question has on
 name may be the head of two facts with different relations.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -21,23 +22,24 @@ from probes.relations.grammar.words import (
     VOCABULARY,
 )
 
-LENGTH = 128
+LENGTH = 96
 """Tokens of a document, BOS among them: as many whole blocks as fit."""
 P_LABELS = 0.2
-SENTENCES, FACTS = 2, 5
+SENTENCES, FACTS = 2, 4
 """Told in a block."""
-ASKED, ASKED_BEFORE = 5, 1
-"""Questions after a block: of its own facts, and of older ones. None is asked twice."""
+ASKED, ASKED_BEFORE = 4, 1
+"""Questions after a block: of different facts of its own, and of any told before."""
 P_SAME_HEAD = 0.25
-PRIMER_LENGTH = 48
-"""Tokens of a document of the primer."""
-P_GRAMMAR_PRIMER = 0.6
+PRIMER_LENGTH = 40
+"""Tokens of a document of the primer at most."""
+P_SENTENCES = 0.6
+"""That a document of the primer tells sentences, not facts."""
 Answered = Literal["rightly", "at random"]
 Told = tuple[str, str, str]
 
 
 def draw(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
-    """A document of at most 128 tokens; `at random` is answered with any word of the type told."""
+    """A document of at most 96 tokens; `at random` is answered with any word of the type told."""
     if rng.random() < P_LABELS:
         return label_document(rng)
     return draw_told(rng, answered=answered)
@@ -49,7 +51,7 @@ def draw_told(rng: np.random.Generator, *, answered: Answered = "rightly") -> Do
 
 
 def draw_primer(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
-    """At most 48 tokens of sentences or of facts, with questions of what is told tail first alone.
+    """At most 40 tokens of sentences or of facts, with questions of what is told tail first alone.
 
     That is one thing to learn: what stood before the place where the head was named.
     """
@@ -65,26 +67,29 @@ class _Told:
         self.nouns = [NOUNS[i] for i in rng.permutation(len(NOUNS))]
         self.verbs = [VERBS[i] for i in rng.permutation(len(VERBS))]
         self.names = [NAMES[i] for i in rng.permutation(len(NAMES))]
-        self.unasked: list[Told] = []
-        self.grammar_alone = primer and rng.random() < P_GRAMMAR_PRIMER
+        self.known: list[Told] = []
+        sentences = rng.random() < P_SENTENCES
+        self.of = ("sentences" if sentences else "facts") if primer else "both"
 
     def document(self, length: int) -> Document:
         n_tokens, kept = 1, self.writer.finish()
-        while True:
+        while tellers := self._tellers():
             before = len(self.writer.words)
-            block = self._sentences() if self._next_is_grammar() else self._facts()
-            self._ask_all(block)
+            self._ask_some(tellers[int(self.rng.integers(len(tellers)))]())
             n_tokens += sum(len(VOCABULARY.ids[word]) for word in self.writer.words[before:])
             if n_tokens > length:
-                return kept
+                break
             kept = self.writer.finish()
+        return kept
 
-    def _next_is_grammar(self) -> bool:
-        if self.primer:
-            return self.grammar_alone
-        if len(self.verbs) < SENTENCES:
-            return False
-        return len(self.names) < 2 * FACTS or self.rng.random() < 0.5
+    def _tellers(self) -> list[Callable[[], list[Told]]]:
+        """What can be told with the words that are left."""
+        tellers = []
+        if len(self.nouns) >= 2 * SENTENCES and self.of != "facts":
+            tellers.append(self._sentences)
+        if len(self.names) >= 2 * FACTS and self.of != "sentences":
+            tellers.append(self._facts)
+        return tellers
 
     def _sentences(self) -> list[Told]:
         adjectives = iter(self.rng.permutation(len(ADJECTIVES)))
@@ -128,15 +133,14 @@ class _Told:
         self.writer.name(last, type="name")
         self.writer.state(head, relation, tail)
 
-    def _ask_all(self, block: list[Told]) -> None:
+    def _ask_some(self, block: list[Told]) -> None:
         if self.primer:
             first = {entity: places[0] for entity, places in self.writer.places.items()}
             block = [fact for fact in block if first[fact[2]] < first[fact[0]]]
-        block = [block[i] for i in self.rng.permutation(len(block))]
-        asked, left = block[:ASKED], block[ASKED:]
-        for _ in range(min(ASKED_BEFORE, len(self.unasked))):
-            asked.append(self.unasked.pop(int(self.rng.integers(len(self.unasked)))))
-        self.unasked += left
+        asked = [block[i] for i in self.rng.permutation(len(block))[:ASKED]]
+        if self.known and not self.primer:
+            asked += [self.known[i] for i in self.rng.integers(len(self.known), size=ASKED_BEFORE)]
+        self.known += block
         for i in self.rng.permutation(len(asked)):
             self._ask(*asked[i])
 

@@ -29,37 +29,17 @@ CATEGORIES = {
 }
 """Category -> its words, of one token each: what the label tasks are about."""
 
-_SPLIT_NOUNS = {
-    "donkey": ("don", "key"),
-    "spider": ("spi", "der"),
-    "rabbit": ("rab", "bit"),
-    "teacher": ("tea", "cher"),
-    "sailor": ("sai", "lor"),
-    "lawyer": ("law", "yer"),
-}
-_SPLIT_VERBS = {"follows": ("fol", "lows"), "watches": ("wat", "ches")}
-_SPLIT_ADJECTIVES = {
-    "golden": ("gol", "den"),
-    "little": ("lit", "tle"),
-    "gentle": ("gent", "le"),
-    "silver": ("sil", "ver"),
-}
-_SPLIT_NAMES = {
-    "rimdol": ("rim", "dol"),
-    "sobfax": ("sob", "fax"),
-    "tigvun": ("tig", "vun"),
-    "wobnel": ("wob", "nel"),
-}
-_VERBS = ("sees", "likes", "helps", "finds", "hears", "meets", "calls", "knows", "leads", "seeks")
-_ADJECTIVES = (
-    *("red", "old", "big", "shy", "sad", "mad"),
-    *("wet", "hot", "new", "odd", "tall", "thin"),
-)
+_SPLIT_NOUNS = {"donkey": ("don", "key"), "teacher": ("tea", "cher")}
+_SPLIT_VERBS = {"follows": ("fol", "lows")}
+_SPLIT_ADJECTIVES = {"golden": ("gol", "den"), "little": ("lit", "tle")}
+_SPLIT_NAMES = {"rimdol": ("rim", "dol"), "sobfax": ("sob", "fax")}
+_VERBS = ("sees", "likes", "helps", "finds", "hears", "meets", "calls", "knows", "leads")
+_ADJECTIVES = ("red", "old", "big", "shy", "sad", "mad", "wet", "hot", "new", "odd")
 
-NOUNS = (*_ANIMALS, *_PERSONS, *_SPLIT_NOUNS)
+NOUNS = (*_ANIMALS[:7], *_PERSONS[:7], *_SPLIT_NOUNS)
 VERBS = (*_VERBS, *_SPLIT_VERBS)
 ADJECTIVES = (*_ADJECTIVES, *_SPLIT_ADJECTIVES)
-NAMES = (*SHORT_NAMES[:28], *_SPLIT_NAMES)
+NAMES = (*SHORT_NAMES[:14], *_SPLIT_NAMES)
 
 SUBJECT, OBJECT = "the", "a"
 """The determiner says which noun is the subject: the order does not."""
@@ -86,7 +66,7 @@ VOCABULARY = Vocabulary(
         *(word for words in PREDICATES.values() for word in words),
         *(*DIGITS, *VERDICTS),
         *(word for words in CATEGORIES.values() for word in words),
-        *(*_VERBS, *_ADJECTIVES, *SHORT_NAMES[:28]),
+        *(*_VERBS, *_ADJECTIVES, *SHORT_NAMES[:14]),
     ),
     split=_SPLIT_NOUNS | _SPLIT_VERBS | _SPLIT_ADJECTIVES | _SPLIT_NAMES,
 )
