@@ -1,16 +1,14 @@
 """Heads that look a fixed number of tokens back: their score against all other distances."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from interp.heads.attention.batch import HeadBatch
-from interp.heads.attention.places import Places, places_back
+from interp.heads.attention.distances import ByDistance, DistanceWatch
 from interp.heads.attention.reading import LayerView
-from interp.heads.attention.watching import PlaceWatch, Watched
 from interp.heads.columns import Column
 from interp.heads.conclusion import concluded
 from interp.heads.detector import Detector, Scoring
@@ -50,7 +48,7 @@ class OffsetObserver:
             )
         self._detector, self._scoring = detector, scoring
         self._offsets, self._columns = tuple(offsets), tuple(columns)
-        self._watches = [PlaceWatch(partial(_places, n_labels, k)) for k in self._offsets]
+        self._watches = [DistanceWatch(k, n_distances=n_labels) for k in self._offsets]
 
     def see(self, view: LayerView) -> None:
         """One layer, at every distance."""
@@ -67,7 +65,7 @@ class OffsetObserver:
         seen = [watch.finish() for watch in self._watches]
         pairs = [*zip(seen, self._offsets, strict=True)]
         rng = self._scoring.rng(f"{self._detector.name}/bootstrap")
-        ends = [_ends(s, k, rng, self._scoring.bootstrap) for s, k in pairs]
+        ends = [_ends(s, rng, self._scoring.bootstrap) for s in seen]
         means = [_turned(s, k) for s, k in pairs]
         return concluded(
             self._detector,
@@ -77,7 +75,7 @@ class OffsetObserver:
             draws=np.stack([mean[self._turns()] for mean in means], axis=-1),
             interval=np.stack(ends, axis=-1),
             n_events=_counts([s.n_events for s in seen], means[0]),
-            n_sequences=_counts([len(s.values) for s in seen], means[0]),
+            n_sequences=_counts([len(s.true) for s in seen], means[0]),
             notes={
                 column.name: {"sequences_without_a_query": s.n_dropped}
                 for column, s in zip(self._columns, seen, strict=True)
@@ -91,21 +89,16 @@ class OffsetObserver:
         return [turn for turn in range(1, n) if turn not in taken]
 
 
-def _places(n_labels: int, offset: int, batch: HeadBatch) -> Places:
-    return places_back(batch.is_query, n_labels=n_labels, least=offset)
-
-
-def _turned(seen: Watched, offset: int) -> Float[np.ndarray, "labels layers heads"]:
-    """Means over sequences by distance, the true one first and the others in order after it."""
-    return np.roll(seen.values.mean(axis=0, dtype=np.float64), 1 - offset, axis=0)
+def _turned(seen: ByDistance, offset: int) -> Float[np.ndarray, "distances layers heads"]:
+    """Means by distance, the true one first and the others in order after it."""
+    return np.roll(seen.every, 1 - offset, axis=0)
 
 
 def _ends(
-    seen: Watched, offset: int, rng: np.random.Generator, draws: int
+    seen: ByDistance, rng: np.random.Generator, draws: int
 ) -> Float[np.ndarray, "2 layers heads"]:
-    true = seen.values[:, offset - 1].astype(np.float64)
-    ends = sequence_bootstrap(true.reshape(len(true), -1), draws=draws, rng=rng)
-    return ends.reshape(2, *true.shape[1:])
+    ends = sequence_bootstrap(seen.true.reshape(len(seen.true), -1), draws=draws, rng=rng)
+    return ends.reshape(2, *seen.true.shape[1:])
 
 
 def _counts(

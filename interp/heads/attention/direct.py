@@ -21,7 +21,8 @@ class DirectLogits:
 
     def columns(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "d_model tokens"]:
         """C diag(gamma) W_U[:, tokens]: a residual write times this is its logits times sigma."""
-        scaled = self.geometry.gamma[:, None] * self.geometry.W_U.index_select(1, tokens)
+        # The unembedding lies in memory a token after the other: rows are read, columns searched.
+        scaled = self.geometry.gamma[:, None] * self.geometry.W_U.T[tokens].T
         # C acts on the write's side: x C = x - mean(x), so the columns lose their mean.
         return scaled - scaled.mean(dim=0, keepdim=True) if self.geometry.centred else scaled
 

@@ -16,7 +16,7 @@ class Places(NamedTuple):
     """Entries of a query x key pattern, laid flat; unused slots have weight 0."""
 
     index: Int[np.ndarray, "batch labels slots"]
-    """query * n_keys + key; a batch of 1 is for all sequences."""
+    """query * n_keys + key."""
     weight: Float[np.ndarray, "batch labels slots"]
     n_queries: Int[np.ndarray, " sequences"]
     """Queries of each sequence that count under the true label."""
@@ -24,37 +24,15 @@ class Places(NamedTuple):
 
 def attention_at(
     pattern: Float[Tensor, "batch n_heads query key"],
-    index: Int[Tensor, "_ labels slots"],
-    weight: Float[Tensor, "_ labels_or_one slots"],
+    index: Int[Tensor, "batch labels slots"],
+    weight: Float[Tensor, "batch labels slots"],
 ) -> Float[Tensor, "batch n_heads labels"]:
     """Sum of weight * attention over the places of each label."""
     batch, n_heads = pattern.shape[:2]
     labels, slots = index.shape[1:]
-    flat = pattern.flatten(2)
-    if len(index) == 1:
-        found = flat[:, :, index.flatten()]
-    else:
-        wanted = index.flatten(1)[:, None].expand(batch, n_heads, labels * slots)
-        found = flat.gather(2, wanted)
+    wanted = index.flatten(1)[:, None].expand(batch, n_heads, labels * slots)
+    found = pattern.flatten(2).gather(2, wanted)
     return (found.view(batch, n_heads, labels, slots) * weight[:, None]).sum(dim=-1)
-
-
-def places_back(
-    is_query: Bool[np.ndarray, "batch pos"], *, n_labels: int, least: int = 1
-) -> Places:
-    """One key a query: label d - 1 is d tokens back, counted round the keys before the query.
-
-    key(i, d) = i - 1 - (d - 1) mod i: for every query each label is a different earlier key until
-    all have been, so that labels differ in distance alone. Queries below `least` do not count.
-    """
-    n_pos = is_query.shape[1]
-    query = np.arange(1, n_pos)
-    back = np.arange(n_labels)[:, None] % query
-    index = query * n_pos + query - 1 - back
-    counts = is_query[:, 1:] & (query >= least)
-    n_queries = counts.sum(axis=1)
-    weight = counts / np.maximum(n_queries, 1)[:, None]
-    return Places(index[None], weight[:, None].astype(np.float32), n_queries)
 
 
 def places_of_period(
