@@ -7,7 +7,8 @@ from typing import Any
 
 from transformer_lens.model_bridge import TransformerBridge
 
-from interp.corpus.relations import open_relations
+from interp.corpus.corpus import Corpus
+from interp.corpus.relations import RelationCorpus, open_relations
 from interp.corpus.sources import Packing, open_corpus
 from interp.heads.attention.batch import HeadBatch
 from interp.heads.attention.geometry import HeadGeometry
@@ -61,24 +62,10 @@ def score_heads(
     geometry = HeadGeometry.of(bridge)
     related = None if relations is None else open_relations(relations, bridge, length=length)
     chosen = choose(detectors, text=text, relations=related, items=items)
-    fed = {kind_fed(detector) for detector in chosen}
-    streams: dict[str, Stream] = {}
-    if related is not None and ("relations" in fed or ("text" in fed and text is None)):
-        streams["relations"] = relation_stream(related)
-    if "text" in fed:
-        streams["text"] = (
-            streams["relations"]
-            if text is None
-            else _text(text, bridge, length, sequences, packing, field)
-        )
-    if "repeated" in fed:
-        tokens = repeated_tokens(
-            regular_tokens(bridge),
-            sequences=sequences,
-            length=length_within(bridge, length),
-            seed=seed,
-        )
-        streams["repeated"] = random_stream(tokens)
+    corpus = _corpus(text, bridge, length, packing=packing, field=field)
+    streams = _streams(
+        chosen, bridge, corpus, related, length=length, sequences=sequences, seed=seed
+    )
     scoring = Scoring(
         bridge=bridge,
         geometry=geometry,
@@ -140,22 +127,44 @@ def _read(scoring: Scoring, stream: Stream, observers: list[ScoringObserver]) ->
         read_layers(scoring.bridge, counted(), observers, geometry=scoring.geometry)
 
 
-def _text(
-    text: Any,
-    bridge: TransformerBridge,
-    length: int | None,
-    sequences: int,
-    packing: Packing,
-    field: str,
-) -> Stream:
-    reference = reference_of(bridge)
-    if sequences < 1:
-        raise BadInput(f"{sequences} sequences: read at least 1")
-    corpus = open_corpus(
+def _corpus(
+    text: Any, bridge: TransformerBridge, length: int | None, *, packing: Packing, field: str
+) -> Corpus | None:
+    if text is None:
+        return None
+    return open_corpus(
         text,
-        reference or bridge.tokenizer,
+        reference_of(bridge) or bridge.tokenizer,
         length=length_within(bridge, length),
         packing=packing,
         field=field,
     )
-    return text_stream(corpus, sequences=sequences)
+
+
+def _streams(
+    chosen: Sequence[Detector],
+    bridge: TransformerBridge,
+    corpus: Corpus | None,
+    related: RelationCorpus | None,
+    *,
+    length: int | None,
+    sequences: int,
+    seed: int,
+) -> dict[str, Stream]:
+    """What the detectors are fed, by kind; without a text the relations' sequences are the text."""
+    if sequences < 1:
+        raise BadInput(f"{sequences} sequences: read at least 1")
+    fed = {kind_fed(detector) for detector in chosen}
+    streams: dict[str, Stream] = {}
+    if related is not None and ("relations" in fed or ("text" in fed and corpus is None)):
+        streams["relations"] = relation_stream(related)
+    if "text" in fed:
+        streams["text"] = (
+            streams["relations"] if corpus is None else text_stream(corpus, sequences=sequences)
+        )
+    if "repeated" in fed:
+        length = length_within(bridge, length)
+        regular = regular_tokens(bridge)
+        tokens = repeated_tokens(regular, sequences=sequences, length=length, seed=seed)
+        streams["repeated"] = random_stream(tokens)
+    return streams
