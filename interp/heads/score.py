@@ -62,7 +62,9 @@ def score_heads(
     geometry = HeadGeometry.of(bridge)
     related = None if relations is None else open_relations(relations, bridge, length=length)
     chosen = choose(detectors, text=text, relations=related, items=items)
-    corpus = _corpus(text, bridge, length, packing=packing, field=field)
+    corpus = None
+    if text is not None and any(kind_fed(detector) == "text" for detector in chosen):
+        corpus = _corpus(text, bridge, length, packing=packing, field=field)
     streams = _streams(
         chosen, bridge, corpus, related, length=length, sequences=sequences, seed=seed
     )
@@ -129,9 +131,7 @@ def _read(scoring: Scoring, stream: Stream, observers: list[ScoringObserver]) ->
 
 def _corpus(
     text: Any, bridge: TransformerBridge, length: int | None, *, packing: Packing, field: str
-) -> Corpus | None:
-    if text is None:
-        return None
+) -> Corpus:
     return open_corpus(
         text,
         reference_of(bridge) or bridge.tokenizer,
