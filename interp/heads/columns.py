@@ -36,6 +36,8 @@ class Column:
     inputs: str
     """What the model was fed, or `none`."""
     relation: str | None = None
+    above_zero: str | None = None
+    """An extra of the scores that must be above 0 too before a head is called significant."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a header."""
@@ -43,5 +45,5 @@ class Column:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Column":
-        """The inverse of `to_json`; unknown keys are dropped, a missing one raises KeyError."""
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        """The inverse of `to_json`; unknown keys are dropped, a missing one raises TypeError."""
+        return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})

@@ -45,7 +45,9 @@ class HeadScores:
     null_mean: Float[np.ndarray, "layers heads columns"]
     null_sd: Float[np.ndarray, "layers heads columns"]
     z: Float[np.ndarray, "layers heads columns"]
-    """(score - null_mean) / null_sd."""
+    """The score less the mean, over the standard deviation, of the draws and the score together:
+    as if it were one more draw, so at most sqrt(draws). `null_mean` and `null_sd` are of the draws
+    alone. A detector whose null is a known distribution says so."""
     p: Float[np.ndarray, "layers heads columns"]
     """One-sided, (1 + draws as high) / (1 + draws), of each head by itself."""
     p_adj: Float[np.ndarray, "layers heads columns"]
@@ -70,6 +72,9 @@ class HeadScores:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise BadInput(f"two columns are named {', '.join(twice)}: each needs its own name")
+        for column in self.columns:
+            if column.above_zero is not None and column.above_zero not in list(self.extras):
+                raise BadInput(f"{column.name} asks for {column.above_zero!r}, which is no extra")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,9 +118,16 @@ class HeadScores:
     def significant(
         self, column: str, *, alpha: float = 0.05, by: Corrected = "p_adj"
     ) -> list[Head]:
-        """Heads whose `by` is below `alpha`, highest score first."""
-        below = np.nan_to_num(self.array(by, column), nan=1.0) < alpha
-        return [head for head in self.top(column, below.size) if below[head]]
+        """Heads whose `by` is below `alpha`, highest score first.
+
+        In a column that says so (`above_zero`, as those of relations do), that extra is above 0
+        too.
+        """
+        chosen = np.nan_to_num(self.array(by, column), nan=1.0) < alpha
+        extra = self.columns[self.column(column)].above_zero
+        if extra is not None:
+            chosen &= np.nan_to_num(self.array(extra, column), nan=-1.0) > 0
+        return [head for head in self.top(column, chosen.size) if chosen[head]]
 
     def compare(self, other: "HeadScores", *, k: int = 10) -> dict[str, Agreement]:
         """How alike both rank the heads, by column that both have; Mismatch for other shapes."""

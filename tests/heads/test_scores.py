@@ -51,6 +51,22 @@ def test_significant_heads_are_those_below_alpha() -> None:
     assert found.significant("a", alpha=0.02) == [Head(1, 1)]
 
 
+def test_a_columns_own_condition_holds_wherever_heads_are_called_significant(
+    tmp_path: Path,
+) -> None:
+    """Of two heads of low p one raises the tail: it alone is listed, also after saving."""
+    found = scores("a", "b", extras=("raise_low",))
+    found.p_adj[:] = 0.001
+    found.extras["raise_low"][:] = np.array([[0.3, -0.1, np.nan], [0.0, -1, -1]])[..., None]
+    asking = (replace(found.columns[0], above_zero="raise_low"), found.columns[1])
+    again = HeadScores.load(replace(found, columns=asking).save(tmp_path / "scores"))
+    assert again.significant("a") == [Head(0, 0)]
+    assert [c["significant"] for c in again.to_json()["columns"]][0] == ["L0H0"]
+    assert len(again.significant("b")) == 6
+    with pytest.raises(BadInput, match="'raise_low', which is no extra"):
+        replace(scores("a"), columns=asking[:1])
+
+
 def test_save_and_load_keep_every_number(tmp_path: Path) -> None:
     found = scores("a", "b", extras=("rate",))
     found.score[0, 0, 0] = np.nan

@@ -97,11 +97,9 @@ def relations(
 
 
 def _show(found: "HeadScores", top: int) -> None:
-    from interp.heads.relations.summary import semantic_heads
-
     lines, coverage = [], []
     for name in found.names:
-        chosen = [h for h in found.significant(name) if semantic_heads(found, name)[h]]
+        chosen = found.significant(name)
         heads = chosen[:top] or found.top(name, top)
         lines += [_line(found, name, head) for head in heads]
         if not heads:

@@ -135,4 +135,6 @@ def _show(found: "HeadScores", top: int) -> None:
         n_tested = int(found.tested(name).sum())
         listed = ", ".join(map(str, heads[:12])) + (" and more" if len(heads) > 12 else "")
         colon = ": " if heads else ""
-        say(f"{name}: {len(heads)} of {n_tested} heads at family-wise .05{colon}{listed}")
+        extra = found.columns[found.column(name)].above_zero
+        also = "" if extra is None else f" and {extra} above 0"
+        say(f"{name}: {len(heads)} of {n_tested} heads at family-wise .05{also}{colon}{listed}")

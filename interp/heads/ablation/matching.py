@@ -75,11 +75,11 @@ def found_heads(
     alpha: float = 0.05,
     top: int | None = None,
 ) -> dict[str, tuple[Head, ...]]:
-    """By relation, the heads that a detector found: p_adj below `alpha`, and the tail raised.
+    """By relation, the heads that a detector found: those that `scores.significant` names.
 
     Of these the `top` with the highest scores; relations without a head are left out. A column
-    without a relation goes by its own name. Where the scores hold `raise_low`, the lower end of the
-    raise must be above 0. BadInput if no column is of this detector, or none has a head.
+    without a relation goes by its own name. BadInput if no column is of this detector, or none has
+    a head.
     """
     own = [column for column in scores.columns if column.detector == detector]
     if not own:
@@ -88,9 +88,6 @@ def found_heads(
     found = {}
     for column in own:
         heads = scores.significant(column.name, alpha=alpha)
-        if "raise_low" in scores.extras:
-            low = np.nan_to_num(scores.array("raise_low", column.name), nan=-1.0)
-            heads = [head for head in heads if low[head] > 0]
         if heads:
             found[column.relation or column.name] = tuple(heads[:top])
     if not found:

@@ -109,9 +109,10 @@ def semantic_heads(
 
     The second means the whole interval of `raise`, the tail's logit over the other candidates'.
     """
-    with np.errstate(invalid="ignore"):
-        significant = scores.array("p_adj", column) < alpha
-        return significant & (scores.array("raise_low", column) > 0)
+    found = np.zeros((scores.n_layers, scores.n_heads), bool)
+    for head in scores.significant(column, alpha=alpha):
+        found[head] = True
+    return found
 
 
 def _label_sums(tally: RelationTally, rows: Int[np.ndarray, " rows"]) -> LabelSums:
@@ -257,4 +258,5 @@ def _column(tally: RelationTally, relation: int) -> Column:
         chance="1 / number of candidates, in `uniform`",
         null=_NULLS[tally.null].format(match=tally.match[relation]),
         inputs="relations",
+        above_zero="raise_low",
     )

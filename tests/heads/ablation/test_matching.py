@@ -77,7 +77,8 @@ def scores(p_adj: dict[str, list[float]], raise_low: list[float] | None = None) 
     arrays["score"] = np.broadcast_to(np.linspace(1, 0, n)[None, :, None], p.shape).copy()
     columns = tuple(
         Column(name=f"relation.{r}", detector="relation", relation=r, definition="", source="",
-               version=1, unit="share", low=0.0, high=1.0, chance="", null="", inputs="relations")
+               version=1, unit="share", low=0.0, high=1.0, chance="", null="", inputs="relations",
+               above_zero=None if raise_low is None else "raise_low")
         for r in p_adj
     )  # fmt: skip
     low = (

@@ -80,6 +80,13 @@ def test_the_printed_formula_sees_it_only_where_the_current_token_is_a() -> None
     np.testing.assert_allclose(again.share, again.weight)
 
 
+def test_the_heads_listed_are_those_that_the_coverage_is_of() -> None:
+    found = score_relations(one_head(), told(), preset=["relation", "ren2024"], draws=99)
+    for column in found.columns:
+        assert column.above_zero == "raise_low"
+        assert len(found.significant(column.name)) == found.notes[column.name]["n_significant"]
+
+
 def test_a_head_that_writes_nothing_is_undefined_and_not_tested() -> None:
     scores = score_relations(one_head(write=0.0), told(), draws=99)
     for array in ("score", "p_adj", "strength"):
