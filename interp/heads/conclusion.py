@@ -9,7 +9,12 @@ from jaxtyping import Float
 from interp.heads.columns import Column
 from interp.heads.detector import Detector, Family, Scoring
 from interp.heads.scores import HeadScores
-from interp.heads.significance import relabelled_means, sequence_bootstrap, significance
+from interp.heads.significance import (
+    relabelled_means,
+    sequence_bootstrap,
+    significance,
+    smallest_p,
+)
 
 
 def concluded(
@@ -25,14 +30,23 @@ def concluded(
     extras: dict[str, Float[np.ndarray, "layers heads columns"]] | None = None,
     notes: dict[str, dict[str, Any]] | None = None,
     settings: dict[str, Any] | None = None,
+    more_draws: str = "more draws",
 ) -> HeadScores:
-    """The scores of one detector, all its heads and columns one family; keeps its draws."""
+    """The scores of one detector, all its heads and columns one family; keeps its draws.
+
+    A head with an undefined draw is not tested. Where the draws are too few for p to be much below
+    .05, the notes of every column say so and that `more_draws` would help.
+    """
     scoring.families[detector.name] = Family(observed, draws)
     found = significance(observed, draws)
     ends = np.full((2, *observed.shape), np.nan) if interval is None else interval
+    columns = tuple(columns or [detector.column()])
+    floor = smallest_p(len(draws), more=more_draws)
+    if floor:
+        notes = {c.name: {**(notes or {}).get(c.name, {}), **floor} for c in columns}
     return HeadScores(
-        columns=tuple(columns or [detector.column()]),
-        score=observed,
+        columns=columns,
+        score=np.where(np.isnan(found.p), np.nan, observed),
         null_mean=found.null_mean,
         null_sd=found.null_sd,
         z=found.z,

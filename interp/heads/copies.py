@@ -10,7 +10,10 @@ from interp.heads.detector import Detector, Scoring
 from interp.heads.scores import HeadScores
 from interp.results.errors import BadInput
 
-NULL = "the same sum as if the repeats had another length, one drawn for every sequence"
+NULL = (
+    "the same sum as if the repeats had another length, one drawn for every sequence; any lasting "
+    "taste for copies counts, also the small one that random weights can have"
+)
 
 
 class CopyObserver:

@@ -17,7 +17,10 @@ from interp.heads.significance import sequence_bootstrap
 from interp.results.errors import BadInput
 
 CHANCE = "uniform attention: the mean of 1 / (i + 1) over query positions i"
-NULL = "the same sum at every other distance, all queries and sequences turned alike"
+NULL = (
+    "the same sum at every other distance, all queries and sequences turned alike; any lasting "
+    "taste for the distance counts, also the small one that random weights can have"
+)
 
 
 class OffsetObserver:
@@ -81,6 +84,7 @@ class OffsetObserver:
                 for column, s in zip(self._columns, seen, strict=True)
             },
             settings={"offsets": list(self._offsets)},
+            more_draws="longer sequences, which have more distances,",
         )
 
     def _turns(self) -> list[int]:

@@ -16,10 +16,12 @@ _SLACK = 1e-9
 _FLAT = 1e-6
 _ROUNDING = 1e-7
 """Nothing that float32 computes is measured finer than this."""
+_NEAR = 0.04
+"""A smallest p of so much is said: little but the very best draw is below .05 then."""
 
 
 class Significance(NamedTuple):
-    """What the null says of every head in every column; NaN where nothing was observed."""
+    """What the null says of every head in every column; NaN where nothing was observed, or drawn."""
 
     null_mean: Float[np.ndarray, "layers heads columns"]
     null_sd: Float[np.ndarray, "layers heads columns"]
@@ -41,8 +43,9 @@ def significance(
     has z = 0 and p = 1. `p` >= 1 / (1 + draws).
     """
     n = len(draws)
-    z, z_null = _standardised(observed, draws)
-    tested = ~np.isnan(observed)
+    mean, sd = standardisation(observed, draws)
+    z, z_null = (observed - mean) / sd, (draws - mean) / sd
+    tested = ~np.isnan(z)
     largest = np.where(tested, z_null, -np.inf).reshape(n, -1).max(axis=1, initial=-np.inf)
     p = (1 + (z_null >= z - _SLACK).sum(axis=0)) / (1 + n)
     # One sort, then a search for each head: draws x heads would be compared twice over otherwise.
@@ -50,27 +53,46 @@ def significance(
     p_adj = (1 + n - beaten) / (1 + n)
     z, p, p_adj = (np.where(tested, values, np.nan) for values in (z, p, p_adj))
     null_mean, null_sd = draws.mean(axis=0), draws.std(axis=0)
-    return Significance(null_mean, null_sd, z, p, p_adj, _false_discovery(p))
+    return Significance(null_mean, null_sd, z, p, p_adj, false_discovery(p))
 
 
-def _standardised(
+def standardisation(
     observed: Float[np.ndarray, "layers heads columns"],
     draws: Float[np.ndarray, "draws layers heads columns"],
-) -> tuple[
-    Float[np.ndarray, "layers heads columns"], Float[np.ndarray, "draws layers heads columns"]
-]:
+) -> tuple[Float[np.ndarray, "layers heads columns"], Float[np.ndarray, "layers heads columns"]]:
+    """Mean and standard deviation that make a z: over the draws and the observed value together.
+
+    z is then at most sqrt(draws). The deviation of a head that does not vary beyond rounding is
+    infinite, so that its z is 0; both are NaN where the observed value or a draw is.
+    """
     n = len(draws)
     mean = (draws.sum(axis=0) + observed) / (n + 1)
     square = (((draws - mean) ** 2).sum(axis=0) + (observed - mean) ** 2) / (n + 1)
     sd = np.sqrt(square)
     flat = sd <= _FLAT * np.abs(mean) + _ROUNDING
-    sd = np.where(flat, np.inf, sd)
-    return (observed - mean) / sd, (draws - mean) / sd
+    return mean, np.where(flat, np.inf, sd)
 
 
-def _false_discovery(
+def smallest_p(n_draws: int, *, more: str = "more draws") -> dict[str, str]:
+    """A note where so few draws keep every p at or near .05, with what would give `more`; else {}.
+
+    Where it says that nothing can be significant, the test could not have succeeded whatever the
+    model does.
+    """
+    least = 1 / (1 + n_draws)
+    if least < _NEAR:
+        return {}
+    means = "nothing can be significant at .05" if least >= 0.05 else "close to .05"
+    return {
+        "smallest_p": f"{n_draws} draws of the null: no p is below {least:.3g}, {means}; "
+        f"{more} would lower it"
+    }
+
+
+def false_discovery(
     p: Float[np.ndarray, "layers heads columns"],
 ) -> Float[np.ndarray, "layers heads columns"]:
+    """`p` adjusted for the false discovery rate, over all that were tested."""
     q = np.full(p.shape, np.nan)
     known = ~np.isnan(p)
     if known.any():

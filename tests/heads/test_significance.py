@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from interp.heads.significance import relabelled_means, sequence_bootstrap, significance
+from interp.heads.significance import (
+    relabelled_means,
+    sequence_bootstrap,
+    significance,
+    smallest_p,
+)
 
 
 def chance(seed: int, *, draws: int = 199) -> tuple[np.ndarray, np.ndarray]:
@@ -90,3 +95,21 @@ def test_what_no_float_can_measure_is_not_significant() -> None:
     observed[0, 0, 0], observed[0, 1, 0] = 4e-11, 1e-4
     found = significance(observed, draws)
     assert found.p_adj.ravel().tolist() == [1.0, 0.01]
+
+
+def test_a_head_with_an_undefined_draw_is_not_tested() -> None:
+    observed, draws = chance(4)
+    observed[0, 3, 0], draws[7, 0, 3, 0] = 1e3, np.nan
+    found = significance(observed, draws)
+    assert np.isnan([a[0, 3, 0] for a in (found.z, found.p, found.p_adj, found.q)]).all()
+    assert not np.isnan(np.delete(found.p_adj.ravel(), 3)).any()
+
+
+@pytest.mark.parametrize("draws", [14, 19])
+def test_too_few_draws_for_any_finding_are_said(draws: int) -> None:
+    assert "nothing can be significant" in smallest_p(draws)["smallest_p"]
+
+
+def test_a_smallest_p_close_to_the_threshold_is_said_and_one_far_below_is_not() -> None:
+    assert "close to .05; longer text would" in smallest_p(20, more="longer text")["smallest_p"]
+    assert smallest_p(100) == {}

@@ -39,11 +39,31 @@ def test_a_head_must_pass_both_tests(tmp_path: Path) -> None:
     both = DETECTOR.derive(scoring, found)
     assert sorted(both.significant("induction")) == [Head(0, 1), Head(0, 2)]
     assert both.score[0, 0, 0] < 1 < both.score[0, 1, 0] and np.isnan(both.score[0, 3, 0])
-    np.testing.assert_allclose(both.null_mean, -1 / np.sqrt(np.pi), atol=0.1)
+    np.testing.assert_allclose(both.null_mean[0, :3], -1 / np.sqrt(np.pi), atol=0.1)
+    tested = ~np.isnan(both.score)
+    assert (both.z[tested] < np.sqrt(1000)).all()
     for name, part in found.items():
         assert (np.nan_to_num(both.p_adj) <= 1).all() and name in DETECTOR.after
         tested = ~np.isnan(both.p)
         assert (both.p[tested] >= part.p[tested]).all()
+
+
+def test_the_score_and_its_interval_are_on_one_scale(tmp_path: Path) -> None:
+    bridge = tiny_bridge("gpt2", tmp_path)
+    scoring = Scoring(
+        bridge=bridge, geometry=HeadGeometry.of(bridge), model_hash=None, command="test"
+    )
+    draws = np.random.default_rng(0).normal(size=(2, 99, 1, 1, 1))
+    observed = np.full((1, 1, 1), 50.0)
+    interval = np.stack([observed - 1, observed + 1])
+    parts = zip((PREFIX_MATCHING, COPYING), draws, strict=True)
+    found = {
+        part.name: concluded(part, scoring, observed=observed, draws=null, interval=interval)
+        for part, null in parts
+    }
+    assert DETECTOR.derive is not None
+    both = DETECTOR.derive(scoring, found)
+    assert both.ci_low.item() < both.score.item() < both.ci_high.item()
 
 
 def test_the_planted_head_and_no_other_is_found_on_repeats_and_on_a_text(tmp_path: Path) -> None:
