@@ -82,7 +82,11 @@ def _neox_config(recipe: Recipe, world: World) -> GPTNeoXConfig:
         num_hidden_layers=recipe.n_layers,
         num_attention_heads=recipe.n_heads,
         max_position_embeddings=world.n_ctx,
-        rotary_pct=recipe.rotary_share,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10_000.0,
+            "partial_rotary_factor": recipe.rotary_share,
+        },
         use_parallel_residual=False,
         hidden_act="gelu",
         attention_dropout=0.0,

@@ -55,7 +55,7 @@ _GRAMMAR = Recipe(
     clip_norm=1.0,
     warmup=100,
     primer_steps=500,
-    checkpoints=(*range(0, 1600, 100), *range(1600, 4000, 200)),
+    checkpoints=(*range(0, 1000, 100), 1000, 1200, 1400, 1600, 2000, 2600, 3200),
 )
 RECIPES = {
     "static": Recipe(

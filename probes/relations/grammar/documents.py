@@ -1,6 +1,6 @@
-"""Documents of the grammar world: told facts and questions of them, or label tasks.
+"""Documents of the grammar world: told facts and questions of them, label tasks, or a glossary.
 
-No noun, verb or name is in two places of what is told, so every question has one right answer; a
+No verb or name is in two places of what is told, so every question has one right answer; a
 name may be the head of two facts with different relations.
 """
 
@@ -10,13 +10,18 @@ from typing import Literal
 import numpy as np
 
 from probes.relations.document import Document, Writer
-from probes.relations.grammar.labels import KINDS, MAX_LINES, MIN_LINES, draw_task, say_line
+from probes.relations.grammar.labels import (
+    KINDS,
+    MAX_LINES,
+    MIN_LINES,
+    draw_glossary,
+    draw_task,
+    say_line,
+)
 from probes.relations.grammar.sentences import draw_phrase, say_sentence
 from probes.relations.grammar.words import (
-    ADJECTIVES,
     DEPENDENCIES,
     NAMES,
-    NOUNS,
     PREDICATES,
     VERBS,
     VOCABULARY,
@@ -24,11 +29,13 @@ from probes.relations.grammar.words import (
 
 LENGTH = 96
 """Tokens of a document, BOS among them: as many whole blocks as fit."""
-P_LABELS = 0.2
+P_LABELS, P_GLOSSARY = 0.25, 0.1
 SENTENCES, FACTS = 2, 4
 """Told in a block."""
 ASKED, ASKED_BEFORE = 4, 1
 """Questions after a block: of different facts of its own, and of any told before."""
+BLOCK_RELATIONS = 2
+"""Between names, in a block: were all different, the relation asked would do to find a fact."""
 P_SAME_HEAD = 0.25
 PRIMER_LENGTH = 40
 """Tokens of a document of the primer at most."""
@@ -40,8 +47,11 @@ Told = tuple[str, str, str]
 
 def draw(rng: np.random.Generator, *, answered: Answered = "rightly") -> Document:
     """A document of at most 96 tokens; `at random` is answered with any word of the type told."""
-    if rng.random() < P_LABELS:
+    kind = rng.random()
+    if kind < P_LABELS:
         return label_document(rng)
+    if kind < P_LABELS + P_GLOSSARY:
+        return draw_glossary(rng, LENGTH)
     return draw_told(rng, answered=answered)
 
 
@@ -64,7 +74,6 @@ class _Told:
     ) -> None:
         self.rng, self.answered, self.primer = rng, answered, primer
         self.writer = Writer()
-        self.nouns = [NOUNS[i] for i in rng.permutation(len(NOUNS))]
         self.verbs = [VERBS[i] for i in rng.permutation(len(VERBS))]
         self.names = [NAMES[i] for i in rng.permutation(len(NAMES))]
         self.known: list[Told] = []
@@ -85,20 +94,16 @@ class _Told:
     def _tellers(self) -> list[Callable[[], list[Told]]]:
         """What can be told with the words that are left."""
         tellers = []
-        if len(self.nouns) >= 2 * SENTENCES and self.of != "facts":
+        if len(self.names) >= 4 * SENTENCES and len(self.verbs) >= SENTENCES and self.of != "facts":
             tellers.append(self._sentences)
         if len(self.names) >= 2 * FACTS and self.of != "sentences":
             tellers.append(self._facts)
         return tellers
 
     def _sentences(self) -> list[Told]:
-        adjectives = iter(self.rng.permutation(len(ADJECTIVES)))
         block: list[Told] = []
         for _ in range(SENTENCES):
-            subject, object_ = (
-                draw_phrase(self.rng, self.nouns.pop(), ADJECTIVES[next(adjectives)])
-                for _ in range(2)
-            )
+            subject, object_ = (draw_phrase(self.rng, self.names) for _ in range(2))
             block += say_sentence(
                 self.writer,
                 subject=subject,
@@ -109,7 +114,8 @@ class _Told:
         return block
 
     def _facts(self) -> list[Told]:
-        relations = list(PREDICATES)
+        every = list(PREDICATES)
+        relations = [every[i] for i in self.rng.permutation(len(every))[:BLOCK_RELATIONS]]
         block: list[Told] = []
         for _ in range(FACTS):
             relation = relations[int(self.rng.integers(len(relations)))]

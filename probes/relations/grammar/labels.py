@@ -1,7 +1,7 @@
 """Label tasks: lines `apple , march : 3` whose label follows from the categories of the words.
 
 Which label stands for which categories is drawn anew for every task, so that it can be told from
-the lines before alone. The categories never change and are nowhere said.
+the lines before alone. The categories never change; a glossary says them: `apple is fruit`.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.relations.document import Writer
-from probes.relations.grammar.words import CATEGORIES, DIGITS, VERDICTS
+from probes.relations.document import Document, Writer
+from probes.relations.grammar.words import CATEGORIES, DIGITS, IS, VERDICTS
 
 KINDS = ("single", "binary", "four", "nine", "justification")
 Rule = dict[tuple[str, ...], str]
@@ -79,3 +79,13 @@ def say_line(writer: Writer, rng: np.random.Generator, task: Task) -> None:
         writer.say(CATEGORIES[category][int(rng.integers(len(CATEGORIES[category])))])
     writer.say(":")
     writer.label(task.rule[pair])
+
+
+def draw_glossary(rng: np.random.Generator, length: int) -> Document:
+    """Words in any order, each with its category, which is an answer: at most `length` tokens."""
+    entries = [(word, name) for name, words in CATEGORIES.items() for word in words]
+    writer = Writer()
+    for i in rng.permutation(len(entries))[: (length - 1) // 3]:
+        writer.say(entries[i][0], IS)
+        writer.label(entries[i][1])
+    return writer.finish()

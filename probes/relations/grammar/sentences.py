@@ -1,7 +1,7 @@
 """Sentences of two noun phrases and a verb, in either order, with their trees.
 
-`the red dog sees a cat` and `a cat sees the red dog` say the same: `the` marks the subject. So a
-subject and an object each stand before the verb in half of the sentences.
+`the kel bam sees a jat` and `a jat sees the kel bam` say the same, of a bam that is kel: `the`
+marks the subject. So a subject and an object each stand before the verb in half of the sentences.
 """
 
 from typing import NamedTuple
@@ -11,24 +11,24 @@ import numpy as np
 from probes.relations.document import Sentence, Writer
 from probes.relations.grammar.words import OBJECT, SUBJECT
 
-P_ADJECTIVE = 0.8
+P_MODIFIER = 0.8
 
 
 class Phrase(NamedTuple):
-    """A noun and what is said of it."""
+    """A noun and what qualifies it."""
 
     noun: str
-    adjective: str | None
+    modifier: str | None
 
 
 def say_sentence(
     writer: Writer, *, subject: Phrase, verb: str, object_: Phrase, subject_first: bool
 ) -> list[tuple[str, str, str]]:
-    """Write a sentence; its facts: subject and object of the verb, adjectives of the nouns."""
+    """Write a sentence; its facts: subject and object of the verb, modifiers of the nouns."""
     phrases = [(SUBJECT, subject, "nsubj"), (OBJECT, object_, "obj")]
     before, after = phrases if subject_first else phrases[::-1]
     start = len(writer.words)
-    sizes = [2 + (phrase.adjective is not None) for _, phrase, _ in (before, after)]
+    sizes = [2 + (phrase.modifier is not None) for _, phrase, _ in (before, after)]
     root = sizes[0] + 1
     rows = _say_phrase(writer, *before, end=sizes[0], root=root)
     writer.name(verb, type="VERB")
@@ -38,8 +38,8 @@ def say_sentence(
     writer.sentences.append(Sentence(start=start, upos=upos, heads=heads, deprels=deprels))
     facts = [(verb, "subj", subject.noun), (verb, "obj", object_.noun)]
     for phrase in (subject, object_):
-        if phrase.adjective is not None:
-            facts.append((phrase.noun, "mod", phrase.adjective))
+        if phrase.modifier is not None:
+            facts.append((phrase.noun, "mod", phrase.modifier))
     for fact in facts:
         writer.state(*fact)
     return facts
@@ -50,13 +50,13 @@ def _say_phrase(
 ) -> list[tuple[str, int, str]]:
     rows = [("DET", end, "det")]
     writer.say(determiner)
-    if phrase.adjective is not None:
-        writer.name(phrase.adjective, type="ADJ")
+    if phrase.modifier is not None:
+        writer.name(phrase.modifier, type="name")
         rows.append(("ADJ", end, "amod"))
-    writer.name(phrase.noun, type="NOUN")
+    writer.name(phrase.noun, type="name")
     return [*rows, ("NOUN", root, deprel)]
 
 
-def draw_phrase(rng: np.random.Generator, noun: str, adjective: str) -> Phrase:
-    """The noun, with the adjective in eight of ten draws."""
-    return Phrase(noun, adjective if rng.random() < P_ADJECTIVE else None)
+def draw_phrase(rng: np.random.Generator, names: list[str]) -> Phrase:
+    """The last of the names, which it takes, with the one before it in eight of ten draws."""
+    return Phrase(names.pop(), names.pop() if rng.random() < P_MODIFIER else None)

@@ -29,22 +29,24 @@ CATEGORIES = {
 }
 """Category -> its words, of one token each: what the label tasks are about."""
 
-_SPLIT_NOUNS = {"donkey": ("don", "key"), "teacher": ("tea", "cher")}
 _SPLIT_VERBS = {"follows": ("fol", "lows")}
-_SPLIT_ADJECTIVES = {"golden": ("gol", "den"), "little": ("lit", "tle")}
-_SPLIT_NAMES = {"rimdol": ("rim", "dol"), "sobfax": ("sob", "fax")}
+_SPLIT_NAMES = {
+    "rimdol": ("rim", "dol"),
+    "sobfax": ("sob", "fax"),
+    "tigvun": ("tig", "vun"),
+    "wobnel": ("wob", "nel"),
+}
 _VERBS = ("sees", "likes", "helps", "finds", "hears", "meets", "calls", "knows", "leads")
-_ADJECTIVES = ("red", "old", "big", "shy", "sad", "mad", "wet", "hot", "new", "odd")
 
-NOUNS = (*_ANIMALS[:7], *_PERSONS[:7], *_SPLIT_NOUNS)
 VERBS = (*_VERBS, *_SPLIT_VERBS)
-ADJECTIVES = (*_ADJECTIVES, *_SPLIT_ADJECTIVES)
-NAMES = (*SHORT_NAMES[:14], *_SPLIT_NAMES)
+NAMES = (*SHORT_NAMES[:24], *_SPLIT_NAMES)
+"""Invented. Sentences and facts are about them, and they qualify one another: were modifiers words
+of their own, attending to any of these would be as good a guess as a model learns to make."""
 
 SUBJECT, OBJECT = "the", "a"
 """The determiner says which noun is the subject: the order does not."""
 DEPENDENCIES = {"subj": "Who", "obj": "Whom", "mod": "Which"}
-"""Relation between words -> what asks for it: `Who sees` the subject, `Which dog` the adjective."""
+"""Relation between words -> what asks for it: `Who sees` the subject, `Which bam` its modifier."""
 PREDICATES = {
     "used-for": ("serves", "needs", "Serves"),
     "conjunction": ("joins", "pairs", "Joins"),
@@ -58,15 +60,16 @@ PREDICATES = {
 RELATIONS = (*DEPENDENCIES, *PREDICATES)
 DIGITS = tuple("0123456789")
 VERDICTS = ("true", "false")
+IS = "is"
 
 VOCABULARY = Vocabulary(
     whole=(
         *(SUBJECT, OBJECT, ",", ":"),
         *DEPENDENCIES.values(),
         *(word for words in PREDICATES.values() for word in words),
-        *(*DIGITS, *VERDICTS),
+        *(*DIGITS, *VERDICTS, IS, *CATEGORIES),
         *(word for words in CATEGORIES.values() for word in words),
-        *(*_VERBS, *_ADJECTIVES, *SHORT_NAMES[:14]),
+        *(*_VERBS, *SHORT_NAMES[:24]),
     ),
-    split=_SPLIT_NOUNS | _SPLIT_VERBS | _SPLIT_ADJECTIVES | _SPLIT_NAMES,
+    split=_SPLIT_VERBS | _SPLIT_NAMES,
 )
