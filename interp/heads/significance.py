@@ -21,7 +21,7 @@ _NEAR = 0.04
 
 
 class Significance(NamedTuple):
-    """What the null says of every head in every column; NaN where nothing was observed, or drawn."""
+    """What the null says of every head in every column; NaN where a value is missing."""
 
     null_mean: Float[np.ndarray, "layers heads columns"]
     null_sd: Float[np.ndarray, "layers heads columns"]
