@@ -99,3 +99,44 @@ def concluded_by_sequence(
         notes=notes,
         settings=settings,
     )
+
+
+def concluded_by_token(
+    detector: Detector,
+    scoring: Scoring,
+    *,
+    by_block: Float[np.ndarray, "blocks labels layers heads"],
+    by_sequence: Float[np.ndarray, "sequences layers heads"],
+    columns: Sequence[Column] | None = None,
+    notes: dict[str, dict[str, Any]] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> HeadScores:
+    """Of a detector whose score is a sum over tokens and whose null is another token for each.
+
+    `by_block[:, 0]` is the part of the score that comes of each block of tokens, the others what it
+    would be with other tokens in their place; a draw takes one of them for every block, the same
+    for all heads, so that a token that recurs in many sequences is exchanged in all of them.
+    `by_sequence` has the same score as its mean over sequences, NaN where one says nothing.
+    """
+    n_blocks, n_labels, *shape = by_block.shape
+    flat = by_block.reshape(n_blocks, n_labels, -1)
+    rng = scoring.rng(f"{detector.name}/null")
+    draws = n_blocks * relabelled_means(flat, draws=scoring.draws, rng=rng)
+    ends = sequence_bootstrap(
+        np.nan_to_num(by_sequence).reshape(len(by_sequence), -1),
+        draws=scoring.bootstrap,
+        rng=scoring.rng(f"{detector.name}/bootstrap"),
+        weights=(~np.isnan(by_sequence)).reshape(len(by_sequence), -1).astype(float),
+    )
+    known = (~np.isnan(by_sequence)).sum(axis=0)
+    return concluded(
+        detector,
+        scoring,
+        observed=by_block[:, 0].sum(axis=0)[..., None],
+        draws=draws.reshape(-1, *shape, 1),
+        columns=columns,
+        interval=ends.reshape(2, *shape, 1),
+        n_sequences=known[..., None].astype(float),
+        notes=notes,
+        settings={"blocks_of_tokens": n_blocks, **(settings or {})},
+    )

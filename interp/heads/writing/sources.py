@@ -21,8 +21,6 @@ class Places:
     sequence: Int[np.ndarray, " places"]
     """Row of the batch."""
     query: Int[np.ndarray, " places"]
-    step: Int[np.ndarray, "places labels"]
-    """0 and, as controls, how many tokens further on in the sequence to ask instead."""
 
 
 class AttendedSources:
@@ -34,15 +32,15 @@ class AttendedSources:
 
     needs: frozenset[str] | set[str] = frozenset({"pattern", "v"})
 
-    def __init__(self, *, controls: int, seed: int) -> None:
-        self.controls, self.seed = controls, seed
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
         self._parts: list[_Part] = []
         self._now: _Part | None = None
 
     def see(self, view: LayerView) -> None:
         """Reduce one layer of a batch."""
         if self._now is None:
-            self._now = _Part(view.batch, _places(view.batch, self.controls, self.seed))
+            self._now = _Part(view.batch, _places(view.batch, self.seed))
         self._now.read(view)
 
     def end_batch(
@@ -67,9 +65,16 @@ class AttendedSources:
         """What each head reads of its source."""
         return torch.cat([part.values[layer] for part in self._parts])
 
-    def tokens(self, layer: int) -> Int[Tensor, "places n_heads labels"]:
-        """The source's id, then those of the controls."""
-        return torch.cat([part.tokens[layer] for part in self._parts])
+    def tokens(self, layer: int) -> Int[np.ndarray, "places n_heads"]:
+        """Each source's id."""
+        return torch.cat([part.tokens[layer] for part in self._parts]).cpu().numpy()
+
+    @property
+    def text(self) -> tuple[Int[np.ndarray, " ids"], Int[np.ndarray, " ids"]]:
+        """The ids of the text that was read, in order, and how often each occurs."""
+        read = [part.batch.tokens[part.batch.is_query] for part in self._parts]
+        ids, counts = np.unique(np.concatenate(read), return_counts=True)
+        return ids.astype(np.int64), counts
 
 
 @dataclass
@@ -90,24 +95,12 @@ class _Part:
         heads = torch.arange(attention.shape[1], device=device)
         self.attention.append(most.clamp_min(0))
         self.values.append(view.v[row[:, None], key, heads].clone())
-        self.tokens.append(self._asked(row, key, text))
-
-    def _asked(
-        self,
-        row: Int[Tensor, " places"],
-        key: Int[Tensor, "places n_heads"],
-        text: Tensor,
-    ) -> Int[Tensor, "places n_heads labels"]:
-        first = text.int().argmax(dim=-1)[row][:, None, None]
-        n = text.sum(dim=-1)[row][:, None, None]
-        step = torch.from_numpy(self.places.step).to(key.device)[:, None, :]
-        at = first + (key[:, :, None] - first + step) % n
-        ids = torch.from_numpy(self.batch.tokens.astype(np.int64)).to(key.device)
-        return ids[row[:, None, None], at]
+        ids = torch.from_numpy(self.batch.tokens.astype(np.int64)).to(device)
+        self.tokens.append(ids[row[:, None], key])
 
 
-def _places(batch: HeadBatch, controls: int, seed: int) -> Places:
-    rows, queries, steps = [], [], []
+def _places(batch: HeadBatch, seed: int) -> Places:
+    rows, queries = [], []
     for row in range(batch.size):
         text = np.flatnonzero(batch.is_query[row])
         if len(text) < 2:
@@ -117,9 +110,4 @@ def _places(batch: HeadBatch, controls: int, seed: int) -> Places:
         for query in np.sort(chosen):
             rows.append(row)
             queries.append(int(query))
-            steps.append([0, *(1 + rng.integers(0, len(text) - 1, size=controls))])
-    return Places(
-        sequence=np.array(rows, dtype=np.int64),
-        query=np.array(queries, dtype=np.int64),
-        step=np.array(steps, dtype=np.int64).reshape(len(rows), 1 + controls),
-    )
+    return Places(sequence=np.array(rows, dtype=np.int64), query=np.array(queries, dtype=np.int64))
