@@ -1,6 +1,6 @@
 """Which detectors run: those named, or all that share forward passes and have their input."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +56,13 @@ def _with_sources(chosen: list[Detector]) -> list[Detector]:
     by_name = {detector.name: detector for detector in chosen}
     missing = [name for d in chosen for name in d.after if name not in by_name]
     return [*detectors_named(missing), *by_name.values()]
+
+
+def check_options(given: Mapping[str, Any], detectors: Sequence[str | Detector]) -> None:
+    """Raise BadInput for an argument that no detector reads, naming those that there are."""
+    own = [detector for detector in detectors if isinstance(detector, Detector)]
+    known = {name: d.name for d in [*registry().values(), *own] for name in d.options}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        listed = ", ".join(f"{name} ({reader})" for name, reader in known.items())
+        raise BadInput(f"no detector reads {', '.join(unknown)}: there are {listed}")

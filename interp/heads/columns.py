@@ -36,6 +36,8 @@ class Column:
     inputs: str
     """What the model was fed, or `none`."""
     relation: str | None = None
+    corpus_hash: str | None = None
+    """Of what the model was fed for this column; None where it was fed nothing, or not known."""
     above_zero: str | None = None
     """An extra of the scores that must be above 0 too before a head is called significant."""
 

@@ -136,6 +136,8 @@ class Detector:
     after: tuple[str, ...] = ()
     cost: Callable[[Scoring], str] | None = None
     """One line said before it starts, for one that needs many forward passes."""
+    options: tuple[str, ...] = ()
+    """Names of the further arguments of `score_heads` that it reads."""
     only_named: bool = False
     """Run only where it is asked for by name: it is slow, or needs an input of its own."""
 

@@ -1,6 +1,7 @@
 """One HeadScores of several: their columns side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from interp.results.provenance import Provenance
 def joined(several: Sequence[HeadScores]) -> HeadScores:
     """One finding with the columns of all; p stays corrected within each detector.
 
-    Raises Mismatch for other models, BadInput for the same column twice.
+    Every column keeps the hash of what the model was fed for it. Raises Mismatch for other models,
+    BadInput for the same column twice.
     """
+    several = [_fed(s) for s in several]
     if len(several) == 1:
         return several[0]
     models = {(s.score.shape[:2], s.provenance.model_hash) for s in several}
@@ -32,8 +35,16 @@ def joined(several: Sequence[HeadScores]) -> HeadScores:
         },
         notes={name: note for s in several for name, note in s.notes.items()},
         settings={name: value for s in several for name, value in s.settings.items()},
+        documents={fed: values for s in several for fed, values in s.documents.items()},
         provenance=_joined_provenance(several),
     )
+
+
+def _fed(scores: HeadScores) -> HeadScores:
+    """With the hash of what was fed in each column: that of the whole is of several corpora."""
+    own = scores.provenance.corpus_hash
+    columns = (replace(c, corpus_hash=c.corpus_hash or own) for c in scores.columns)
+    return replace(scores, columns=tuple(columns))
 
 
 def _joined_provenance(several: Sequence[HeadScores]) -> Provenance:

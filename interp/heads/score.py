@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from interp.corpus.sources import Packing, open_corpus
 from interp.heads.attention.batch import HeadBatch
 from interp.heads.attention.geometry import HeadGeometry
 from interp.heads.attention.reading import read_layers
-from interp.heads.choosing import choose, kind_fed
+from interp.heads.choosing import check_options, choose, kind_fed
 from interp.heads.detector import Detector, Scoring, ScoringObserver
+from interp.heads.documents import digests
 from interp.heads.joining import joined
 from interp.heads.loaded import hash_as_loaded
 from interp.heads.scores import HeadScores
@@ -23,6 +25,7 @@ from interp.heads.tokens import regular_tokens, repeated_tokens
 from interp.models.context import length_within
 from interp.models.load import load, reference_of
 from interp.results.errors import BadInput
+from interp.results.processes import check_alone
 from interp.results.progress import progress
 
 
@@ -55,9 +58,12 @@ def score_heads(
     (128, or the context if that is shorter). `options` are for detectors that read them (`pattern`,
     `offsets`, `classes`).
 
-    Raises BadInput for a detector that is not there or lacks its input and for sequences longer
+    Raises BadInput for a detector that is not there or lacks its input, an option that none reads
+    and for sequences longer
     than the context, Unsupported for a model without attention patterns.
     """
+    check_alone("scoring heads")
+    check_options(options, detectors or ())
     bridge = model if isinstance(model, TransformerBridge) else load(model, device=device)
     geometry = HeadGeometry.of(bridge)
     related = None if relations is None else open_relations(relations, bridge, length=length)
@@ -86,7 +92,10 @@ def score_heads(
         items=items,
         options=options,
     )
-    return joined([*scored(scoring, chosen, streams).values()])
+    found = joined([*scored(scoring, chosen, streams).values()])
+    if related is None or "relations" not in streams:
+        return found
+    return replace(found, documents={related.hash: digests(related)})
 
 
 def scored(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from interp.heads.columns import Column, Head
@@ -66,6 +66,8 @@ class HeadScores:
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By column: what was left out and why; JSON values."""
     settings: dict[str, Any] = field(default_factory=dict)
+    documents: dict[str, Int[np.ndarray, " _"]] = field(default_factory=dict)
+    """By corpus hash: digests of the documents that were read, to tell them again elsewhere."""
 
     def __post_init__(self) -> None:
         names = self.names
@@ -153,11 +155,13 @@ class HeadScores:
         """Write the finding, whole or not at all."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {f"extra.{name}": values for name, values in self.extras.items()}
+        arrays |= {f"documents.{fed}": values for fed, values in self.documents.items()}
         header = {
             "columns": [column.to_json() for column in self.columns],
             "extras": list(self.extras),
             "notes": self.notes,
             "settings": self.settings,
+            "documents": list(self.documents),
             "provenance": self.provenance.to_json(),
         }
         return save_finding(
@@ -175,6 +179,7 @@ class HeadScores:
                 extras={name: arrays[f"extra.{name}"] for name in header["extras"]},
                 notes=header["notes"],
                 settings=header["settings"],
+                documents={fed: arrays[f"documents.{fed}"] for fed in header.get("documents", ())},
                 provenance=Provenance.from_json(header["provenance"]),
             )
         except (KeyError, TypeError, AttributeError) as error:

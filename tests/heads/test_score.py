@@ -1,5 +1,8 @@
 """Scoring the heads of a model: shared passes, honest nulls, clear refusals."""
 
+import inspect
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 
 from interp.corpus.relations import Entity, RelatedSequence, RelationCorpus, Triplet
+from interp.heads.registry import registry
 from interp.heads.score import score_heads
 from interp.heads.scores import ARRAYS, HeadScores
 from interp.results.errors import BadInput, Unsupported
@@ -74,6 +78,26 @@ def test_a_detector_scores_alike_alone_and_among_others(
 ) -> None:
     alone = scored(bridge, ["prefix_matching"])
     np.testing.assert_array_equal(alone.p[..., 0], found.array("p", "prefix_matching"))
+
+
+def test_a_misspelt_option_is_refused_by_name(bridge: TransformerBridge) -> None:
+    with pytest.raises(BadInput, match=r"no detector reads clases: there are .*classes \(succ"):
+        scored(bridge, clases={"digits": ["1", "2", "3"]})
+
+
+def test_every_option_that_a_detector_reads_is_one_of_its_own() -> None:
+    for name, detector in registry().items():
+        source = inspect.getsource(sys.modules[f"interp.heads.detectors.{name}"])
+        read = re.findall(r'options\.get\("(\w+)"\)', source)
+        assert set(read) - {"length"} <= set(detector.options), name
+
+
+def test_processes_started_together_are_refused(
+    bridge: TransformerBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(Unsupported, match="scoring heads runs in one process"):
+        scored(bridge)
 
 
 def test_detectors_of_one_input_share_their_forward_passes(bridge: TransformerBridge) -> None:

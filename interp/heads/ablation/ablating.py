@@ -12,7 +12,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.capture.weights import in_memory_hash
 from interp.corpus.relations import RelationCorpus
-from interp.heads.ablation.against import correlations, scores_by_relation
+from interp.heads.ablation.against import correlations, refuse_other_model, scores_by_relation
 from interp.heads.ablation.asking import WHERES, asked_batches
 from interp.heads.ablation.elsewhere import other_effects
 from interp.heads.ablation.every_head import single_effects
@@ -22,8 +22,8 @@ from interp.heads.ablation.matching import Matched, matched_groups, united
 from interp.heads.ablation.plan import (
     Heads,
     Plan,
+    asked_of,
     conditions_of,
-    documents_of,
     events_of,
     modes_of,
     named_groups,
@@ -31,6 +31,7 @@ from interp.heads.ablation.plan import (
 )
 from interp.heads.ablation.replacing import HeadLike, named_heads
 from interp.heads.ablation.result import AblationResult
+from interp.heads.ablation.seen import chosen_on as documents_chosen_on
 from interp.heads.ablation.standins import stand_ins
 from interp.heads.ablation.statistics import Sequences, with_ends
 from interp.heads.columns import Head
@@ -41,6 +42,10 @@ from interp.results.progress import progress
 from interp.results.provenance import Provenance
 
 _WORTH_SAYING_S = 60.0
+ELSEWHERE = (
+    "Measures on other text: what stands in for the heads, means and rows alike, is of the "
+    "relations' documents, so that part of a change is that of the text; random heads share it."
+)
 
 
 def ablate_heads(
@@ -62,6 +67,7 @@ def ablate_heads(
     batch_size: int = 32,
     bootstrap: int = 2000,
     same_documents: bool = False,
+    other_checkpoint: bool = False,
     chosen_on: str | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -76,11 +82,13 @@ def ablate_heads(
 
     Every head's own effect is attributed to first order, and `exact` of the largest, as many at
     random, and the heads of the groups are patched and ablated one by one. `scores` are set against
-    these effects; scores made on this very corpus are refused (BadInput) unless `same_documents`.
+    these effects; scores made on any of the documents asked are refused (BadInput) unless
+    `same_documents`.
     `measures` are read with the groups replaced everywhere.
     """
     bridge = model if isinstance(model, TransformerBridge) else load(model, device=device)
-    corpus = opened(relations, bridge, sequences)
+    whole = opened(relations, bridge)
+    corpus = asked_of(whole, bridge, sequences)
     groups = named_groups(bridge, heads)
     plan = Plan(
         conditions=conditions_of(modes, where),
@@ -92,14 +100,20 @@ def ablate_heads(
         bootstrap=bootstrap,
         seed=seed,
     )
-    documents = chosen_on or documents_of(scores, corpus, same_documents)
+    documents = chosen_on or documents_chosen_on(
+        scores, whole, asked=corpus, detector=detector, same=same_documents
+    )
     score = scores_by_relation(
         scores, corpus.relations, (bridge.cfg.n_layers, bridge.cfg.n_heads), detector=detector
     )
+    # Before any work: the files are read, and what is hashed is what will run.
+    model_hash = in_memory_hash(bridge)
+    said = refuse_other_model(scores, model_hash, other_checkpoint=other_checkpoint)
     others = tuple(avoid)
     avoided = {*united(groups.values()), *(named_heads(bridge, others) if others else ())}
     return _Ablation(
         bridge=bridge,
+        model_hash=model_hash,
         corpus=corpus,
         groups=groups,
         plan=plan,
@@ -108,6 +122,7 @@ def ablate_heads(
         score_name=detector if scores is not None else "",
         measures=measures or {},
         chosen_on=documents,
+        said=said,
         command=command,
     ).run()
 
@@ -117,6 +132,7 @@ class _Ablation:
     """All that one ablation is made of, checked."""
 
     bridge: TransformerBridge
+    model_hash: str
     corpus: RelationCorpus
     groups: dict[str, tuple[Head, ...]]
     plan: Plan
@@ -125,12 +141,12 @@ class _Ablation:
     score_name: str
     measures: Mapping[str, Measure]
     chosen_on: str
+    said: tuple[str, ...]
+    """Of the scores, for the reader."""
     command: str
 
     def run(self) -> AblationResult:
         bridge, corpus, plan = self.bridge, self.corpus, self.plan
-        # Before any work: the files are read, and what is hashed is what will run.
-        model_hash = in_memory_hash(bridge)
         events = events_of(corpus, plan)
         device = next(bridge.original_model.parameters()).device
         batches = asked_batches(corpus, events, batch_size=plan.batch_size, device=device)
@@ -189,8 +205,12 @@ class _Ablation:
             others=tuple(self.measures),
             chosen_on=self.chosen_on,
             dropped=events.dropped,
-            statements=_statements(matched, plan, len(sequences.documents)),
-            provenance=self._provenance(model_hash),
+            statements=(
+                *self.said,
+                *_statements(matched, plan, len(sequences.documents)),
+                *([ELSEWHERE] if self.measures else ()),
+            ),
+            provenance=self._provenance(),
             **vars(effects),
             **single._asdict(),
             **{f"other_{name}": values for name, values in vars(others).items()},
@@ -215,11 +235,11 @@ class _Ablation:
         each = 1 + n_passes(self.groups, matched, len(modes_of(plan)))
         return asked * n_batches + each * len(self.measures)
 
-    def _provenance(self, model_hash: str) -> Provenance:
+    def _provenance(self) -> Provenance:
         plan, groups = vars(self.plan), self.groups.items()
         return Provenance.collect(
             self.command,
-            model_hash=model_hash,
+            model_hash=self.model_hash,
             corpus_hash=self.corpus.hash,
             seed=self.plan.seed,
             settings={

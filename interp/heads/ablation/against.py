@@ -52,6 +52,21 @@ def scores_by_relation(
     return found
 
 
+def refuse_other_model(
+    scores: HeadScores | None, model_hash: str, *, other_checkpoint: bool
+) -> tuple[str, ...]:
+    """What is to be said of scores of another model where that was asked; Mismatch where not."""
+    theirs = None if scores is None else scores.provenance.model_hash
+    if theirs is None or theirs == model_hash:
+        return ()
+    if not other_checkpoint:
+        raise Mismatch(
+            f"the scores are of model {theirs[:12]} and this one is {model_hash[:12]}: score the "
+            "heads of this model, or allow scores of another checkpoint of it (--other-checkpoint)"
+        )
+    return (f"The scores are of another checkpoint, model {theirs[:12]}.",)
+
+
 def correlations(
     score: Float[np.ndarray, "layers heads columns"],
     effects: Mapping[str, Float[np.ndarray, "layers heads columns 3"]],

@@ -1,6 +1,7 @@
 """Choosing heads on one half of the documents, and ablating them on the other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +11,15 @@ from interp.corpus.relations import RelationCorpus, open_relations
 from interp.heads.ablation.ablating import ablate_heads
 from interp.heads.ablation.matching import found_heads, united
 from interp.heads.ablation.result import AblationResult
+from interp.heads.ablation.seen import chosen_on, fed_to
 from interp.heads.columns import Head
+from interp.heads.documents import digests, documents_among
 from interp.heads.relations import score_relations
 from interp.heads.scores import HeadScores
 from interp.models.load import load
 from interp.results.errors import BadInput
 
 OTHER_HALF = "the other half of the documents"
-SAME = "these same documents, which favours the chosen heads"
 FOUND = "found"
 
 
@@ -45,22 +47,25 @@ def ablate_found(
 ) -> Ablated:
     """Heads that `preset` finds on a random half of the documents, ablated on the other half.
 
-    `scores` made before must be of the first half, `relations.halves(seed)[0]`, or of another text
-    altogether; scores of the whole corpus, or of its second half, are refused (BadInput) unless
-    `same_documents`, and the result says so. All found heads are one group; `by_relation` adds one
-    for each relation. `settings` go to `ablate_heads`. Raises BadInput where no head is found.
+    `scores` made before must be of the first half, `relations.halves(seed)[0]`, or of other
+    documents altogether; scores that read any of those to be ablated on are refused (BadInput)
+    unless `same_documents`, and the result says so. All found heads are one group; `by_relation`
+    adds one for each relation. `settings` go to `ablate_heads`. Raises BadInput where no head is
+    found.
     """
     bridge = model if isinstance(model, TransformerBridge) else load(model, device=device)
     whole = (
         relations if isinstance(relations, RelationCorpus) else open_relations(relations, bridge)
     )
     if scores is None:
-        first, corpus = whole.halves(seed)
+        first, second = whole.halves(seed)
+        corpus, said = other_half(first, second)
         made = score_relations(bridge, first, preset=preset, draws=score_draws, seed=seed)
-        chosen_on = OTHER_HALF
     else:
         made = scores
-        corpus, chosen_on = unseen(made, whole, seed=seed, same_documents=same_documents)
+        corpus, said = unseen(
+            made, whole, detector=preset, seed=seed, same_documents=same_documents
+        )
     heads = found_heads(made, detector=preset, alpha=alpha, top=top)
     result = ablate_heads(
         bridge,
@@ -68,7 +73,7 @@ def ablate_found(
         corpus,
         scores=made,
         detector=preset,
-        chosen_on=chosen_on,
+        chosen_on=said,
         seed=seed,
         **settings,
     )
@@ -76,23 +81,32 @@ def ablate_found(
 
 
 def unseen(
-    scores: HeadScores, whole: RelationCorpus, *, seed: int, same_documents: bool
+    scores: HeadScores, whole: RelationCorpus, *, detector: str, seed: int, same_documents: bool
 ) -> tuple[RelationCorpus, str]:
     """The part of a corpus on which heads chosen by `scores` may be ablated, and what it is."""
-    seen = scores.provenance.corpus_hash
+    fed = fed_to(scores, detector)
     halves = whole.halves(seed) if len({s.document for s in whole.sequences}) > 1 else ()
-    if halves and seen == halves[0].hash:
-        return halves[1], OTHER_HALF
-    own = {whole.hash: whole, **{half.hash: half for half in halves}}
-    if seen not in own:
-        return whole, "another text, by its hash; whether they share documents is not known"
-    if not same_documents:
+    if halves and fed == {halves[0].hash}:
+        return other_half(*halves)
+    own = {half.hash: half for half in halves}
+    part = next((half for key, half in own.items() if fed == {key}), whole)
+    said = chosen_on(scores, part, asked=part, detector=detector, same=same_documents)
+    return part, said
+
+
+def other_half(first: RelationCorpus, second: RelationCorpus) -> tuple[RelationCorpus, str]:
+    """The second half without documents that the first holds too, word for word."""
+    again = documents_among(second, digests(first))
+    if not again:
+        return second, OTHER_HALF
+    left = tuple(s for s in second.sequences if s.document not in again)
+    if not left:
         raise BadInput(
-            "the scores were made on these very documents, on which chance favours the heads it "
-            f"chose: score one half (`interp heads relations --half first --seed {seed}`) and "
-            "ablate on the other, or allow it (--same-documents)"
+            f"{second.name}: all of its {len(again)} documents stand in the other half too, word "
+            "for word: there is none to ablate on"
         )
-    return own[seen], SAME
+    kept = f"{OTHER_HALF}, less {len(again)} that stand in both"
+    return replace(second, sequences=left), kept
 
 
 def as_groups(

@@ -13,7 +13,6 @@ from interp.heads.ablation.events import Events, asked_events
 from interp.heads.ablation.grouping import Condition
 from interp.heads.ablation.replacing import MODES, HeadLike, Mode, named_heads, z_sites
 from interp.heads.columns import Head
-from interp.heads.scores import HeadScores
 from interp.models.context import refuse_beyond_context
 from interp.results.errors import BadInput
 
@@ -34,14 +33,17 @@ class Plan:
     seed: int
 
 
-def opened(
-    relations: RelationCorpus | str | Path, bridge: TransformerBridge, sequences: int | None
+def opened(relations: RelationCorpus | str | Path, bridge: TransformerBridge) -> RelationCorpus:
+    return relations if isinstance(relations, RelationCorpus) else open_relations(relations, bridge)
+
+
+def asked_of(
+    whole: RelationCorpus, bridge: TransformerBridge, sequences: int | None
 ) -> RelationCorpus:
-    corpus = (
-        relations if isinstance(relations, RelationCorpus) else open_relations(relations, bridge)
-    )
+    """The first `sequences` of a corpus, all without; BadInput where there is nothing to ask."""
+    corpus = whole
     if sequences is not None:
-        corpus = replace(corpus, sequences=corpus.sequences[:sequences])
+        corpus = replace(whole, sequences=whole.sequences[:sequences])
     if not corpus.sequences:
         raise BadInput(f"{corpus.name} has no sequence: there is nothing to ask")
     refuse_beyond_context(bridge, max(len(s.tokens) for s in corpus.sequences))
@@ -76,19 +78,6 @@ def events_of(corpus: RelationCorpus, plan: Plan) -> Events:
             f"({why or 'it has no triplet'}): entities of the tail's type must be mentioned too"
         )
     return events
-
-
-def documents_of(scores: HeadScores | None, corpus: RelationCorpus, same: bool) -> str:
-    if scores is None:
-        return "not said"
-    if scores.provenance.corpus_hash != corpus.hash:
-        return "another text, by its hash"
-    if not same:
-        raise BadInput(
-            "the scores were made on these very documents, on which chance favours the heads it "
-            "chose: ablate on the other half, or allow the same documents (same_documents)"
-        )
-    return "these same documents, which favours the chosen heads"
 
 
 def modes_of(plan: Plan) -> list[Mode]:

@@ -67,4 +67,5 @@ DETECTOR = Detector(
     run=_run,
     cost=_cost,
     only_named=True,
+    options=tuple(f.name for f in fields(Settings)),
 )

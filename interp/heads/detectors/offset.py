@@ -30,4 +30,5 @@ DETECTOR = Detector(
     chance=CHANCE,
     null=NULL,
     observe=_observe,
+    options=("offsets",),
 )

@@ -116,6 +116,11 @@ def _wanted(asked: object, length: int) -> str | Float[np.ndarray, "pos pos"]:
     if isinstance(asked, str) and asked in NAMED:
         return asked
     if isinstance(asked, str | Path):
+        if not Path(asked).is_file():
+            raise BadInput(
+                f"pattern {asked}: neither a file nor a head of detect_head; give a .npy of "
+                f"queries by keys, or {', '.join(NAMED)}"
+            )
         try:
             asked = np.load(Path(asked), allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -147,4 +152,5 @@ DETECTOR = Detector(
     null="the keys of every row of the matrix permuted, all sequences alike",
     observe=PatternObserver,
     only_named=True,
+    options=("pattern", "measure", "rows"),
 )

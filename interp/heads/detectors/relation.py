@@ -42,4 +42,5 @@ DETECTOR = Detector(
     chance="1 / number of candidates, in `uniform`",
     null="tail drawn among entities of its type, alike in place; p_adj over heads and relations",
     observe=_Scored,
+    options=("preset",),
 )

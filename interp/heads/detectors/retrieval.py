@@ -65,4 +65,5 @@ DETECTOR = Detector(
     run=_run,
     cost=_cost,
     only_named=True,
+    options=("needles", *(f.name for f in fields(Settings))),
 )

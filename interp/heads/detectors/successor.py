@@ -80,4 +80,5 @@ DETECTOR = Detector(
     chance="1 / members of the class",
     null="the members of each class in random orders, one a draw for all heads",
     run=_run,
+    options=("classes",),
 )

@@ -1,6 +1,7 @@
 """Run: a model and a corpus with relations, to the tally and the scores of every head."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from interp.corpus.relations import RelationCorpus, open_relations
 from interp.heads.attention.batch import HeadBatch
 from interp.heads.attention.geometry import HeadGeometry
 from interp.heads.attention.reading import read_layers
+from interp.heads.documents import digests
 from interp.heads.joining import joined
 from interp.heads.loaded import hash_as_loaded
 from interp.heads.relations.choices import RelationChoices, choices_of
@@ -54,7 +56,7 @@ def score_relations(
     plans = [
         plan_events(corpus, choices_of(one), match=match, null=null, seed=seed) for one in presets
     ]
-    return joined(
+    found = joined(
         [
             head_scores(
                 tally,
@@ -77,6 +79,7 @@ def score_relations(
             for tally in tallies(bridge, corpus, plans, batch_size=batch_size)
         ]
     )
+    return replace(found, documents={corpus.hash: digests(corpus)})
 
 
 def tally_relations(

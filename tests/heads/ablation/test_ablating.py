@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from interp.heads.ablation import AblationResult, ablate_heads
+from interp.heads.ablation.ablating import ELSEWHERE
 from interp.heads.ablation.asking import ask, asked_batches, measured
 from interp.heads.ablation.events import asked_events
 from interp.heads.ablation.grouping import Ablator
@@ -190,6 +191,7 @@ def test_other_measures_are_read_with_the_groups_ablated(result: AblationResult,
     assert not np.isnan(result.other_effect).any()
     assert (result.other_random[0, :, :2] != 0).all()
     assert (result.other_p[0] >= 1 / 3).all()
+    assert ELSEWHERE in str(result)
 
 
 def test_the_finding_opens_as_it_was_saved(result: AblationResult, tmp_path) -> None:

@@ -1,14 +1,25 @@
 """Heads chosen on one half of the documents and ablated on the other, on a model of known heads."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from interp.heads.ablation import ablate_found, heads_ablated, loss_reduction, score_against_effect
-from interp.heads.ablation.choosing import OTHER_HALF, SAME, Ablated, unseen
+from interp.corpus.relations import RelationCorpus
+from interp.heads.ablation import (
+    ablate_found,
+    ablate_heads,
+    heads_ablated,
+    loss_reduction,
+    score_against_effect,
+)
+from interp.heads.ablation.choosing import OTHER_HALF, Ablated, other_half, unseen
+from interp.heads.ablation.seen import OTHER, SAME, UNKNOWN
 from interp.heads.columns import Head
+from interp.heads.documents import digests
+from interp.heads.score import score_heads
 from interp.heads.scores import HeadScores
 from interp.models.load import load
 from interp.results.errors import BadInput
@@ -55,22 +66,71 @@ def test_facts_in_context_are_felt_through_the_tails_exchanged(found: Ablated) -
 
 
 def test_scores_of_the_ablated_documents_are_refused_unless_allowed(found: Ablated) -> None:
-    def made_on(corpus) -> HeadScores:
-        made = replace(found.scores.provenance, corpus_hash=corpus.hash)
-        return replace(found.scores, provenance=made)
-
+    asked: Any = {"detector": "relation", "seed": 0}
     first, second = CORPUS.halves(0)
-    part, said = unseen(made_on(first), CORPUS, seed=0, same_documents=False)
+    part, said = unseen(made_on(found, first), CORPUS, same_documents=False, **asked)
     assert (part.hash, said) == (second.hash, OTHER_HALF)
-    for corpus in (CORPUS, second):
-        with pytest.raises(BadInput, match="chance favours the heads it chose"):
-            unseen(made_on(corpus), CORPUS, seed=0, same_documents=False)
-        part, said = unseen(made_on(corpus), CORPUS, seed=0, same_documents=True)
+    for corpus, n in ((CORPUS, 60), (second, 30)):
+        made = made_on(found, corpus)
+        with pytest.raises(BadInput, match=f"made on {n} of these {n} documents, on which chance"):
+            unseen(made, CORPUS, same_documents=False, **asked)
+        part, said = unseen(made, CORPUS, same_documents=True, **asked)
         assert (part.hash, said) == (corpus.hash, SAME)
-    other = relation_corpus("binding", n=5, seed=9)
-    part, said = unseen(made_on(other), CORPUS, seed=0, same_documents=False)
+    other = made_on(found, relation_corpus("binding", n=5, seed=9))
+    part, said = unseen(other, CORPUS, same_documents=False, **asked)
+    assert (part.hash, said) == (CORPUS.hash, OTHER)
+    part, said = unseen(replace(other, documents={}), CORPUS, same_documents=False, **asked)
+    assert (part.hash, said) == (CORPUS.hash, UNKNOWN)
+
+
+def test_documents_are_known_again_whatever_became_of_the_corpus(found: Ablated) -> None:
+    """Another seed's half, relations turned round, some sequences only: it is the same text."""
+    asked: Any = {"detector": "relation", "seed": 0, "same_documents": False}
+    half = CORPUS.halves(1)[0]
+    few = replace(CORPUS, sequences=CORPUS.sequences[7:20])
+    for corpus, n in ((half, 30), (CORPUS.reversed(), 60), (few, 13)):
+        with pytest.raises(BadInput, match=f"made on {n} of these 60 documents"):
+            unseen(made_on(found, corpus), CORPUS, **asked)
+    part, said = unseen(made_on(found, half), CORPUS, **{**asked, "same_documents": True})
     assert part.hash == CORPUS.hash
-    assert "another text" in said
+    assert said.startswith("30 of these 60 documents")
+
+
+def test_scores_joined_with_others_and_a_cut_corpus_are_no_way_round(
+    bridge, found: Ablated
+) -> None:
+    joined = score_heads(bridge, ["relation", "prefix_matching"], relations=CORPUS, draws=19,
+                         sequences=4, length=24, bootstrap=10)  # fmt: skip
+    whole = CORPUS.hash
+    assert joined.provenance.corpus_hash != whole
+    assert [c.corpus_hash == whole for c in joined.columns] == [True, False]
+    with pytest.raises(BadInput, match="made on 60 of these 60 documents"):
+        ablate_found(bridge, CORPUS, scores=joined)
+    with pytest.raises(BadInput, match="made on 9 of these 9 documents"):
+        ablate_heads(bridge, ["L1H1"], CORPUS, scores=made_on(found, CORPUS), sequences=9)
+
+
+def test_a_document_that_stands_in_both_halves_is_not_ablated_on() -> None:
+    first, second = CORPUS.halves(0)
+    twice = replace(second, sequences=(*second.sequences[1:], first.sequences[0]._replace(
+        document=second.sequences[0].document)))  # fmt: skip
+    part, said = other_half(first, twice)
+    assert part.sequences == second.sequences[1:]
+    assert said == f"{OTHER_HALF}, less 1 that stand in both"
+    with pytest.raises(BadInput, match="there is none to ablate on"):
+        other_half(first, first)
+
+
+def made_on(found: Ablated, corpus: RelationCorpus) -> HeadScores:
+    """These scores, as if they had been made on another corpus."""
+    columns = tuple(replace(c, corpus_hash=corpus.hash) for c in found.scores.columns)
+    provenance = replace(found.scores.provenance, corpus_hash=corpus.hash)
+    return replace(
+        found.scores,
+        columns=columns,
+        provenance=provenance,
+        documents={corpus.hash: digests(corpus)},
+    )
 
 
 def test_other_scores_can_be_set_against_the_same_effects(found: Ablated) -> None:
