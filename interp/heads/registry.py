@@ -26,11 +26,9 @@ def detectors_named(names: Iterable[str]) -> list[Detector]:
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:
-            near = get_close_matches(name, known, n=3) or list(known)
-            raise BadInput(
-                f"no detector {name!r}: the nearest are {', '.join(near)}; list them all with "
-                "`interp heads list`"
-            )
+            near = get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise BadInput(f"no detector {name!r}: {hint}`interp heads list` shows all")
         chosen.append(known[name])
     return chosen
 

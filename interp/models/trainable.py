@@ -71,9 +71,7 @@ def read_decoder(directory: Path, *, device: str = "cpu") -> PreTrainedModel:
 
     Raises Unsupported unless it is a decoder we load, CorruptFile if tensors are missing.
     """
-    architecture = architecture_of(directory)
-    if ARCHITECTURES[architecture] != "decoder":
-        raise Unsupported(f"{directory} is a {architecture}: abilities are trained in decoders")
+    architecture = refuse_no_decoder(directory)
     config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
     try:
         with _quietly():
@@ -93,6 +91,14 @@ def read_decoder(directory: Path, *, device: str = "cpu") -> PreTrainedModel:
     if report["missing_keys"]:
         raise CorruptFile(f"{directory} lacks the tensor {sorted(report['missing_keys'])[0]!r}")
     return model.eval().to(_place(device))
+
+
+def refuse_no_decoder(directory: Path) -> str:
+    """The architecture of a decoder; Unsupported, before any weight is read, for another model."""
+    architecture = architecture_of(directory)
+    if ARCHITECTURES[architecture] != "decoder":
+        raise Unsupported(f"{directory} is a {architecture}: a decoder is expected")
+    return architecture
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from interp.cli.app import app
 from interp.heads.icl import LevelCurves
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, Unsupported
 from tests.heads.icl.making import content
 from tests.models import tiny_model_directory
 
@@ -51,3 +51,38 @@ def test_prompts_beyond_the_context_are_refused_before_anything_is_written(
     assert isinstance(result.exception, BadInput)
     assert "the model's context is 64" in str(result.exception)
     assert not (tmp_path / "no").exists()
+
+
+def test_without_tasks_that_can_be_asked_loss_reduction_alone_is_measured(
+    series: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat and the dog ran " * 80)
+    result = run(f"{series}@4", "--text", text, "--packing", "pack", "--length", 32,
+                 "--out", tmp_path / "loss")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "The English tasks were not asked" in result.output
+    found = LevelCurves.load(tmp_path / "loss")
+    assert found.tasks == () and found.loss.shape[-1] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--shots", "-1"], "below 0"),
+        (["--prompts", 0], "--prompts 0"),
+        (["--sequences", 0], "--sequences 0"),
+    ],
+)
+def test_numbers_without_meaning_are_refused(
+    wrong: list[object], said: str, series: Path, tmp_path: Path
+) -> None:
+    result = run(series, *wrong, "--out", tmp_path / "no")
+    assert isinstance(result.exception, BadInput)
+    assert said in str(result.exception)
+
+
+def test_a_model_that_is_no_decoder_is_told_before_its_words(model_directory, tmp_path) -> None:
+    result = run(model_directory("bert"), "--out", tmp_path / "no")
+    assert isinstance(result.exception, Unsupported)
+    assert "a decoder is expected" in str(result.exception)

@@ -153,12 +153,26 @@ class _Piece:
 
     def take(self, relation: TextRelation, number: int, at: Sequence[int]) -> bool:
         """Add a triplet; False if it does not stand here."""
-        inside = tuple(i for i in at if self._start <= i < self._stop)
+        inside = tuple(
+            i
+            for i in at
+            if self._start <= i < self._stop
+            and all(self._as_seen(entity, i) for entity in (relation.head, relation.tail))
+        )
         pairs = [(a, b) for a in self.mentions(relation.head) for b in self.mentions(relation.tail)]
         if not any(_apart(a, b) for a, b in pairs) or (at and not inside):
             return False
         self._triplets.append((relation.head, number, relation.tail, inside))
         return True
+
+    def _as_seen(self, entity: int, at: int) -> bool:
+        """Whether an entity that the text mentions before a position is mentioned before it here.
+
+        Else the cut parts a question from what it asks about, though the answer itself is here.
+        """
+        return _mentioned(self.mentions(entity), at) or not _mentioned(
+            self._aligned.mentions[entity], at
+        )
 
     def sequence(self, frame: Frame) -> RelatedSequence:
         """The piece as fed: positions count the frame before it."""
@@ -207,6 +221,10 @@ def _place(
     return None if any(placed) else CUT_APART
 
 
+def _mentioned(mentions: Sequence[tuple[int, int]], at: int) -> bool:
+    return any(stop <= at + 1 for _, stop in mentions)
+
+
 def _apart(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[1] <= other[0] or other[1] <= one[0]
 
@@ -225,6 +243,6 @@ def _require_coverage(corpus: RelationCorpus, least: float) -> None:
         if share < least:
             raise BadInput(
                 f"{corpus.name}: only {share:.0%} of the {n} pairs of the relation {name!r} are on "
-                f"tokens ({why}): at least {least:.0%} was asked, give a lower min_coverage to "
-                "go on with these"
+                f"tokens ({why}): at least {least:.0%} was asked, give a lower one "
+                "(min_coverage, --min-coverage) to go on with these"
             )

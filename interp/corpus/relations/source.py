@@ -44,7 +44,8 @@ def open_relations(
     Without `length` every text is one sequence, and one that is longer than the model's context is
     refused. With it, a longer text goes on in sequences of its own, each framed alike, as
     `open_corpus(packing="document")` has it; a triplet stands in those that mention head and tail
-    (and ask, where it is asked), and is dropped where none does.
+    (and ask, where it is asked, after what the text mentions before), and is dropped where none
+    does.
 
     Raises BadInput, with file and line, for a malformed source; for a relation without any pair on
     tokens or with less than `min_coverage` of them; and Unsupported for a tokenizer that does not

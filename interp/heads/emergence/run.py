@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interp.corpus.relations import RelationCorpus, open_relations
+from interp.heads.emergence.change import LEAST_CHECKPOINTS
 from interp.heads.emergence.checkpoint import Plan, trace
 from interp.heads.emergence.choosing import choose, random_groups
 from interp.heads.emergence.concluding import concluded
@@ -33,6 +34,8 @@ def follow_heads(
     top: int = 3,
     n_random: int = 5,
     per_triplet: int = 4,
+    length: int | None = None,
+    min_coverage: float = 0.5,
     draws: int = 2000,
     bootstrap: int = 1000,
     batch_size: int = 16,
@@ -45,7 +48,8 @@ def follow_heads(
     `series` is what `checkpoints` takes. At the last checkpoint, on one half of the documents of
     `relations`, the `top` significant heads of each relation are chosen (or `heads` are given);
     every checkpoint is then measured on the other half. Levels are the answers to the relations'
-    own questions, and those of `icl`, measured at the same checkpoints. With `n_random` above 0
+    own questions, and those of `icl`, measured at the same checkpoints. `length` and `min_coverage`
+    are those of `open_relations`. With `n_random` above 0
     the answers are read again without the heads, and without as many random heads of their layers.
 
     Raises BadInput for a series of one checkpoint, an unknown step and where no head is found,
@@ -60,7 +64,9 @@ def follow_heads(
     corpus = (
         relations
         if isinstance(relations, RelationCorpus)
-        else open_relations(relations, str(directories[-1]))
+        else open_relations(
+            relations, str(directories[-1]), length=length, min_coverage=min_coverage
+        )
     )
     choices = choices_of(preset)
     provenance = Provenance.collect(
@@ -74,6 +80,7 @@ def follow_heads(
             "top": top,
             "n_random": n_random,
             "per_triplet": per_triplet,
+            "length": corpus.length,
             "draws": draws,
             "bootstrap": bootstrap,
             "model_hashes": list(hashes),
@@ -118,6 +125,6 @@ def _followed(series: str, steps: Sequence[int] | None) -> list[Checkpoint]:
     if len(found) < 2:
         raise BadInput(
             f"{series} has {len(found)} checkpoint here: emergence takes at least 2, and a change "
-            "point 4"
+            f"point {LEAST_CHECKPOINTS}"
         )
     return found

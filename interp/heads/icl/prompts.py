@@ -100,6 +100,17 @@ def make_prompts(
     )
 
 
+def no_prompts(shots: Sequence[int], d_vocab: int) -> PromptSet:
+    """Of no task, for measures that ask nothing."""
+    return PromptSet(
+        tasks=(),
+        shots=tuple(sorted(set(shots))),
+        gold=np.zeros((0, 1), dtype=np.int64),
+        ids={},
+        in_format=np.zeros((0, d_vocab), dtype=bool),
+    )
+
+
 def _balanced(n: int, n_labels: Sequence[int]) -> int:
     """At least n, and where that does not double it so that every label is asked equally often."""
     together = lcm(*n_labels)

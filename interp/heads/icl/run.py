@@ -17,7 +17,7 @@ from interp.heads.icl.loss_reduction import (
     whole_sequences,
     window_losses,
 )
-from interp.heads.icl.prompts import SHOTS, PromptSet, make_prompts
+from interp.heads.icl.prompts import SHOTS, PromptSet, make_prompts, no_prompts
 from interp.heads.icl.tasks import Tasks, open_tasks
 from interp.models.context import context_of, length_within, refuse_beyond_context
 from interp.models.hub import directory_of
@@ -25,7 +25,7 @@ from interp.models.identity import model_hash
 from interp.models.reference import resolve_series, split_step, step_directories
 from interp.models.series import Checkpoint, checkpoints
 from interp.models.tokenizer import tokenizer_facts
-from interp.models.trainable import prompt_tokenizer, read_decoder
+from interp.models.trainable import prompt_tokenizer, read_decoder, refuse_no_decoder
 from interp.results.errors import BadInput, Mismatch
 from interp.results.hashing import sha256_json
 from interp.results.progress import progress
@@ -60,26 +60,27 @@ def measure_levels(
     """Format compliance and pattern discovery over shots, and loss reduction where text is given.
 
     `model` with checkpoints on disk, or with `steps`, is followed over them; `MODEL@STEP` is one
-    of them. `tasks`: a file, or the English tasks. `text` is read in sequences of `length`: 501,
-    or the context if that is shorter. Every checkpoint gets the same prompts and sequences.
+    of them. `tasks`: a file, or the English tasks; where no file is given and the English tasks
+    cannot be asked of this model, loss reduction alone is measured. `text` is read in sequences of
+    `length`: 501, or the context if that is shorter. Every checkpoint gets the same prompts and
+    sequences.
 
     Raises BadInput for too few words that are one token, for prompts beyond the context and for
     text too short; Mismatch for a series with several tokenizers.
     """
+    if n_prompts < 1 or n_sequences < 1:
+        raise BadInput(f"{n_prompts} prompts and {n_sequences} sequences: at least 1 of each")
     opened = open_tasks(tasks)
     series = members(model, steps)
     directories = [directory_of(c.ref, revision=c.revision) for c in series]
+    for directory in directories:
+        refuse_no_decoder(directory)
     _refuse_other_tokenizers(directories, series)
-    prompts = make_prompts(
-        opened,
-        prompt_tokenizer(directories[0]),
-        d_vocab=_d_vocab(directories[0]),
-        shots=shots,
-        n_prompts=n_prompts,
-        seed=seed,
-        context=context_of(directories[0]),
-    )
     read = None if text is None else _read(text, directories[0], length, packing, n_sequences)
+    prompts, unasked = _asked(
+        directories[0], opened, instead=tasks is None and read is not None,
+        shots=shots, n_prompts=n_prompts, seed=seed,
+    )  # fmt: skip
     found = _followed(directories, series, prompts, read, device)
     hashes = tuple(model_hash(directory) for directory in directories)
     own, shuffled, loss = zip(*found, strict=True)
@@ -99,7 +100,8 @@ def measure_levels(
             corpus_hash=sha256_json([prompts.hash, None if read is None else read.hash]),
             seed=seed,
             settings={
-                "tasks": opened.hash,
+                "tasks": opened.hash if prompts.tasks else None,
+                "tasks_not_asked": unasked,
                 "shots": list(prompts.shots),
                 "n_prompts": prompts.n_prompts,
                 "length": None if read is None else int(read.tokens.shape[1]),
@@ -110,6 +112,33 @@ def measure_levels(
             },
         ),
     )
+
+
+def _asked(
+    directory: Path,
+    tasks: Tasks,
+    *,
+    instead: bool,
+    shots: Sequence[int],
+    n_prompts: int,
+    seed: int,
+) -> tuple[PromptSet, str | None]:
+    """The prompts; with something else to measure `instead`, none, and why they cannot be asked."""
+    d_vocab = _d_vocab(directory)
+    try:
+        return make_prompts(
+            tasks,
+            prompt_tokenizer(directory),
+            d_vocab=d_vocab,
+            shots=shots,
+            n_prompts=n_prompts,
+            seed=seed,
+            context=context_of(directory),
+        ), None
+    except BadInput as error:
+        if not instead or min(shots, default=-1) < 0:
+            raise
+        return no_prompts(shots, d_vocab), str(error)
 
 
 def asked_tasks(prompts: PromptSet) -> tuple[AskedTask, ...]:

@@ -42,12 +42,16 @@ def levels_table(curves: "LevelCurves") -> tuple[list[str], list[list[str]]]:
 
 def levels_notes(curves: "LevelCurves") -> list[str]:
     """How to read the table; words that fell short; the loss along the text."""
-    lines = [
+    unasked = (curves.provenance.settings or {}).get("tasks_not_asked")
+    lines = [f"The English tasks were not asked, give others with --tasks: {unasked}"] * bool(
+        unasked
+    )
+    lines += [
         f"Shares of {curves.n_prompts} prompts a task with {curves.shots[-1]} lines shown, with "
         "Wilson's 95% interval. Shuffled: the shown labels drawn at random, which leaves the "
         "format and takes the pattern. Legal: the right label is the likeliest of the task's.",
         f"Least k: the fewest lines of {', '.join(map(str, curves.shots))} with pattern above .8.",
-    ]
+    ] * bool(curves.tasks)
     lines += [
         f"{task.name}: {n} words of {place} are one token ({task.n_given[place]} given); 12 are "
         "wanted."
