@@ -9,6 +9,10 @@ from interp.cli.app import app
 from interp.results.errors import Unsupported
 
 COMMANDS = (
+    "heads ablate model --relations facts.jsonl",
+    "heads emergence series --relations facts.jsonl",
+    "heads icl model --text lines.jsonl",
+    "heads score model --text lines.jsonl",
     "modules experts scores partition",
     "modules partition functions --site blocks.0.mlp.hook_post --n-experts 12",
     "modules perturb functions scores partition --items items.jsonl",

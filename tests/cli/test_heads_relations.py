@@ -6,7 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from interp.cli.app import app
+from interp.corpus.relations import open_relations
+from interp.heads.ablation.choosing import OTHER_HALF, unseen
 from interp.heads.scores import HeadScores
+from interp.models.load import load
 from interp.results.errors import BadInput
 from tests.models import tiny_model_directory
 
@@ -70,3 +73,36 @@ def test_a_preset_that_is_not_there_is_refused_by_name(here: Path) -> None:
     assert isinstance(refused.exception, BadInput)
     assert "no preset 'ren2025': one of relation" in str(refused.exception)
     assert not (here / "none").exists()
+
+
+def test_heads_scored_on_one_half_are_ablated_on_the_other_alone(here: Path) -> None:
+    """Joined with a detector of random tokens, a relation's column still knows its documents."""
+    facts = str(here / "facts.jsonl")
+    score = ["heads", "score", str(here / "model"), "--relations", facts, "--draws", "19",
+             "--sequences", "4", "--detector", "relation",
+             "--detector", "prefix_matching"]  # fmt: skip
+    for half in ("first", None):
+        out = str(here / f"scored-{half}")
+        given = [] if half is None else ["--half", half]
+        shown = CliRunner().invoke(app, [*score, *given, "--out", out])
+        assert shown.exit_code == 0, shown.output
+    first, second = open_relations(here / "facts.jsonl", load(here / "model")).halves(0)
+    column = HeadScores.load(here / "scored-first").columns[0]
+    assert column.corpus_hash == first.hash
+    ablate = ["heads", "ablate", str(here / "model"), "--relations", facts, "--alpha", "1",
+              "--mode", "mean", "--where", "event", "--draws", "1", "--exact", "1"]  # fmt: skip
+    refused = CliRunner().invoke(
+        app, [*ablate, str(here / "scored-None"), "--out", str(here / "no")]
+    )
+    assert "made on 14 of these 14 documents" in str(refused.exception)
+    made = HeadScores.load(here / "scored-first")
+    part, said = unseen(made, open_relations(here / "facts.jsonl", load(here / "model")),
+                        detector="relation", seed=0, same_documents=False)  # fmt: skip
+    assert (part.hash, said) == (second.hash, OTHER_HALF)
+
+
+def test_half_without_relations_is_refused(here: Path) -> None:
+    refused = CliRunner().invoke(
+        app, ["heads", "score", "m", "--text", "t", "--half", "first", "--out", str(here / "h")]
+    )
+    assert "--half is of the documents of --relations" in str(refused.exception)

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
-from interp.cli.heads.reading import typed
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, at_least, print_json, say
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -32,24 +31,13 @@ def icl(
         str, typer.Option("--shots", help="How many lines are shown, with commas.")
     ] = "0,1,2,3,4,5,10,20",
     prompts: Annotated[
-        int,
-        typer.Option(
-            "--prompts",
-            help="Prompts of each task and number of lines, at least.",
-            callback=at_least(1),
-        ),
+        int, typer.Option("--prompts", help="Prompts of each task and number of lines, at least.")
     ] = 200,
     length: Annotated[
         int | None,
-        typer.Option(
-            "--length",
-            help="Tokens of a text; 501, or the context if shorter.",
-            callback=at_least(4),
-        ),
+        typer.Option("--length", help="Tokens of a text; 501, or the context if shorter."),
     ] = None,
-    sequences: Annotated[
-        int, typer.Option("--sequences", help="Of the text, at most.", callback=at_least(1))
-    ] = 100,
+    sequences: Annotated[int, typer.Option("--sequences", help="Of the text, at most.")] = 100,
     packing: Annotated[
         Literal["pack", "document"],
         typer.Option("--packing", help="Documents end to end, or one in a row."),
@@ -67,7 +55,6 @@ def icl(
 
     Example: interp heads icl relations/grammar --tasks tasks.json --out levels
     """
-    command = typed(icl, locals())
     from interp.heads.icl import measure_levels
 
     check_alone("interp heads icl")
@@ -85,7 +72,7 @@ def icl(
         n_sequences=sequences,
         seed=seed,
         device=device,
-        command=command,
+        command=f"interp heads icl {model} --out {out}",
     )
     found.save(out, overwrite=overwrite)
     if figures is not None:
@@ -104,9 +91,6 @@ def icl(
 
 def _numbers(listed: str, option: str) -> list[int]:
     try:
-        numbers = [int(number) for number in listed.split(",")]
+        return [int(number) for number in listed.split(",")]
     except ValueError as error:
         raise BadInput(f"{option} {listed}: whole numbers with commas between them") from error
-    if min(numbers) < 0:
-        raise BadInput(f"{option} {listed}: {min(numbers)} is below 0, give whole numbers from 0")
-    return numbers
