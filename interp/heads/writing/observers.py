@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,13 +36,3 @@ class RepeatObserver:
     def finish(self) -> HeadScores:
         """After the last batch."""
         return self._conclude(self._writes)
-
-
-def over_defined(
-    values: Float[np.ndarray, "sequences ..."],
-) -> Float[np.ndarray, "sequences ..."]:
-    """Values whose plain mean over sequences is the mean over those that are not NaN."""
-    known = ~np.isnan(values)
-    n = known.sum(axis=0, keepdims=True)
-    scale = np.divide(len(values), n, out=np.full(n.shape, np.nan), where=n > 0)
-    return np.where(known, values, 0.0) * scale

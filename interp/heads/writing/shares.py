@@ -1,7 +1,7 @@
 """How much of what a head raises is the token it attends to."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 NOTHING = 1e-6
@@ -24,14 +24,12 @@ def raised_shares(
 
 
 def attended_shares(
-    attention: Float[Tensor, "*rows tokens"],
-    shares: Float[Tensor, "*rows tokens"],
-    shifts: list[int],
-) -> Float[Tensor, "*rows shifts"]:
-    """Sum of attention to a token times the share of the token `shift` places on, for every shift.
+    attention: Float[Tensor, "*rows queries tokens"],
+    shares: Float[Tensor, "*rows queries tokens"],
+    others: Int[Tensor, "labels tokens"],
+) -> Float[Tensor, "*rows labels tokens"]:
+    """Attention to each token times the share of `others` in its place, summed over queries.
 
-    Shift 0 is the attended token itself; another shift asks about tokens of the same sample that
-    the head did not attend to.
+    Label 0 asks about the token itself, another about tokens that the head did not attend to.
     """
-    turned = [(attention * shares.roll(-shift, dims=-1)).sum(-1) for shift in shifts]
-    return torch.stack(turned, dim=-1)
+    return torch.stack([(attention * shares[..., one]).sum(-2) for one in others], dim=-2)

@@ -9,8 +9,13 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from interp.heads.attention import HeadGeometry, read_layers
 from interp.heads.attention.batch import HeadBatch
-from interp.heads.writing.observers import over_defined
-from interp.heads.writing.repeated import RepeatWrites, Sample, copied_shares, target_logits
+from interp.heads.writing.repeated import (
+    RepeatWrites,
+    Sample,
+    _Orders,
+    copied_shares,
+    target_logits,
+)
 from interp.heads.writing.shares import raised_shares
 from tests.heads.making import tiny_bridge
 
@@ -32,6 +37,10 @@ def repeated(rows: slice = slice(None)) -> HeadBatch:
         period=np.array(PERIODS)[rows],
         start=1,
     )
+
+
+def shifted(n: int) -> torch.Tensor:
+    return torch.stack([torch.arange(n).roll(-shift) for shift in range(n)])
 
 
 def read(bridge: TransformerBridge, *batches: HeadBatch) -> RepeatWrites:
@@ -63,7 +72,7 @@ def test_sums_over_positions_agree_with_a_double_loop(style: str, tmp_path: Path
     for j in range(1 + n, 13):
         after = (j - 1 + 1) % n
         raised.append(float((logits[j, after] - logits[j].mean()) / scale[j]))
-    assert writes.copying[row, 0, layer, head] == pytest.approx(np.mean(shares), abs=1e-5)
+    assert writes.copying[row, layer, head] == pytest.approx(np.mean(shares), abs=1e-5)
     assert writes.target_logit[row, 0, layer, head] == pytest.approx(np.mean(raised), abs=1e-5)
 
 
@@ -73,6 +82,7 @@ def test_batches_and_their_order_change_nothing(tmp_path: Path) -> None:
     apart = read(bridge, repeated(slice(2, 3)), repeated(slice(0, 2)))
     order = [2, 0, 1]
     np.testing.assert_allclose(apart.copying, together.copying[order], atol=1e-5)
+    np.testing.assert_allclose(apart.copied_by_block, together.copied_by_block, atol=1e-5)
     np.testing.assert_allclose(apart.target_logit, together.target_logit[order], atol=1e-5)
 
 
@@ -86,7 +96,7 @@ def test_a_second_observer_of_the_same_pass_costs_and_changes_nothing(tmp_path: 
 def test_a_head_that_raises_what_it_attends_to_copies_all_and_its_opposite_none() -> None:
     attention = torch.eye(5).roll(-1, dims=0)[None].repeat(3, 1, 1)
     logits = torch.stack([attention[0], -attention[0], torch.zeros(5, 5)])
-    shares = copied_shares(logits, attention, [0, 1])
+    shares = copied_shares(logits, attention, shifted(5)[:2]).sum(-1)
     torch.testing.assert_close(shares[0], torch.tensor([1.0, 0.0]))
     torch.testing.assert_close(shares[1], torch.tensor([0.0, 0.25]))
     assert shares[2].isnan().all()
@@ -101,7 +111,7 @@ def test_a_uniform_label_gives_a_share_of_one_in_n() -> None:
     generator = torch.Generator().manual_seed(0)
     attention = torch.softmax(torch.randn(2, 6, 6, generator=generator), dim=-1)
     logits = torch.randn(2, 6, 6, generator=generator)
-    shares = copied_shares(logits, attention, list(range(6)))
+    shares = copied_shares(logits, attention, shifted(6)).sum(-1)
     torch.testing.assert_close(shares.mean(-1), torch.full((2,), 1 / 6))
 
 
@@ -111,7 +121,19 @@ def test_targets_are_the_tokens_after_the_copy() -> None:
     torch.testing.assert_close(targets[0], torch.tensor([[2 / 3, -1 / 3]]).repeat(6, 1))
 
 
-def test_means_over_defined_sequences_are_plain_means_after_scaling() -> None:
-    values = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
-    scaled = over_defined(values).mean(axis=0)
-    assert scaled[0] == 2.0 and np.isnan(scaled[1])
+def test_the_parts_of_all_blocks_sum_to_the_mean_over_sequences(tmp_path: Path) -> None:
+    writes = read(tiny_bridge("gpt2", tmp_path), repeated())
+    whole = writes.copied_by_block[:, 0].sum(axis=0)
+    np.testing.assert_allclose(whole, writes.copying.mean(axis=0), atol=1e-5)
+    assert (writes.copied_by_block.sum(axis=0) <= 1 + 1e-6).all()
+
+
+def test_a_token_has_the_same_others_in_every_sequence_that_samples_them() -> None:
+    orders = _Orders.of(50, 4, seed=0)
+    one, two = np.arange(50)[::-1].copy(), np.random.default_rng(0).permutation(50)
+    first, second = orders.others(one), orders.others(two)
+    for label in range(5):
+        assert dict(zip(one, one[first[label]], strict=True)) == dict(
+            zip(two, two[second[label]], strict=True)
+        )
+    assert (first[0] == np.arange(50)).all() and (first[1:] != np.arange(50)).all()
