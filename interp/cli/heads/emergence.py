@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.heads.reading import Length, MinCoverage, typed
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, at_least, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -35,16 +36,31 @@ def emergence(
         list[str] | None,
         typer.Option("--head", help="Trace this head (L1H2) instead of those found; repeatable."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", help="Heads traced for each relation.")] = 3,
+    top: Annotated[
+        int, typer.Option("--top", help="Heads traced for each relation.", callback=at_least(1))
+    ] = 3,
     random: Annotated[
         int,
-        typer.Option("--random", help="Groups of random heads to ablate beside; 0: no ablation."),
+        typer.Option(
+            "--random",
+            help="Groups of random heads to ablate beside; 0: no ablation.",
+            callback=at_least(0),
+        ),
     ] = 5,
-    draws: Annotated[int, typer.Option("--draws", help="Relabellings behind every p.")] = 2000,
+    draws: Annotated[
+        int, typer.Option("--draws", help="Relabellings behind every p.", callback=at_least(1))
+    ] = 2000,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", help="Resamplings behind every interval.")
+        int,
+        typer.Option(
+            "--bootstrap", help="Resamplings behind every interval.", callback=at_least(1)
+        ),
     ] = 1000,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 16,
+    length: Length = None,
+    min_coverage: MinCoverage = 0.5,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Sequences in a batch.", callback=at_least(1))
+    ] = 16,
     figures: Figures = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -57,6 +73,7 @@ def emergence(
 
     Example: interp heads emergence relations/binding --relations facts.jsonl --out emergence
     """
+    command = typed(emergence, locals())
     from interp.heads.emergence import follow_heads
 
     check_alone("interp heads emergence")
@@ -65,6 +82,8 @@ def emergence(
     found = follow_heads(
         series,
         relations,
+        length=length,
+        min_coverage=min_coverage,
         steps=None if steps is None else _numbers(steps),
         icl=icl,
         preset=preset,
@@ -76,7 +95,7 @@ def emergence(
         batch_size=batch_size,
         seed=seed,
         device=device,
-        command=f"interp heads emergence {series} --relations {relations} --out {out}",
+        command=command,
     )
     found.save(out, overwrite=overwrite)
     if figures is not None:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.heads.reading import typed
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, at_least, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -31,13 +32,24 @@ def icl(
         str, typer.Option("--shots", help="How many lines are shown, with commas.")
     ] = "0,1,2,3,4,5,10,20",
     prompts: Annotated[
-        int, typer.Option("--prompts", help="Prompts of each task and number of lines, at least.")
+        int,
+        typer.Option(
+            "--prompts",
+            help="Prompts of each task and number of lines, at least.",
+            callback=at_least(1),
+        ),
     ] = 200,
     length: Annotated[
         int | None,
-        typer.Option("--length", help="Tokens of a text; 501, or the context if shorter."),
+        typer.Option(
+            "--length",
+            help="Tokens of a text; 501, or the context if shorter.",
+            callback=at_least(4),
+        ),
     ] = None,
-    sequences: Annotated[int, typer.Option("--sequences", help="Of the text, at most.")] = 100,
+    sequences: Annotated[
+        int, typer.Option("--sequences", help="Of the text, at most.", callback=at_least(1))
+    ] = 100,
     packing: Annotated[
         Literal["pack", "document"],
         typer.Option("--packing", help="Documents end to end, or one in a row."),
@@ -55,6 +67,7 @@ def icl(
 
     Example: interp heads icl relations/grammar --tasks tasks.json --out levels
     """
+    command = typed(icl, locals())
     from interp.heads.icl import measure_levels
 
     check_alone("interp heads icl")
@@ -72,7 +85,7 @@ def icl(
         n_sequences=sequences,
         seed=seed,
         device=device,
-        command=f"interp heads icl {model} --out {out}",
+        command=command,
     )
     found.save(out, overwrite=overwrite)
     if figures is not None:
@@ -91,6 +104,9 @@ def icl(
 
 def _numbers(listed: str, option: str) -> list[int]:
     try:
-        return [int(number) for number in listed.split(",")]
+        numbers = [int(number) for number in listed.split(",")]
     except ValueError as error:
         raise BadInput(f"{option} {listed}: whole numbers with commas between them") from error
+    if min(numbers) < 0:
+        raise BadInput(f"{option} {listed}: {min(numbers)} is below 0, give whole numbers from 0")
+    return numbers

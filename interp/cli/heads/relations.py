@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.heads.reading import Length, MinCoverage, refuse_twice, typed
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, at_least, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 
@@ -39,15 +40,20 @@ def relations(
         Literal["first", "second"] | None,
         typer.Option("--half", help="Only half of the documents, to choose heads on."),
     ] = None,
-    length: Annotated[
-        int | None, typer.Option("--length", help="Tokens of a sequence, at most.")
-    ] = None,
+    length: Length = None,
+    min_coverage: MinCoverage = 0.5,
     reverse: Annotated[
         bool, typer.Option("--reverse", help="Raise the head when attending to the tail.")
     ] = False,
-    draws: Annotated[int, typer.Option("--draws", help="Relabellings behind every p.")] = 10_000,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 8,
-    top: Annotated[int, typer.Option("--top", help="Heads shown of each relation.")] = 3,
+    draws: Annotated[
+        int, typer.Option("--draws", help="Relabellings behind every p.", callback=at_least(1))
+    ] = 10_000,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Sequences in a batch.", callback=at_least(1))
+    ] = 8,
+    top: Annotated[
+        int, typer.Option("--top", help="Heads shown of each relation.", callback=at_least(1))
+    ] = 3,
     figures: Figures = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -56,13 +62,19 @@ def relations(
 ) -> None:
     """Find semantic induction heads: what each head raises when it attends to a relation's head.
 
-    Score and chance are the share of the true tail and of control tails; rate is how often the head
-    attends, strength what it raises then, coverage how often any head found attends.
+    Score: the share of what the head raises that goes to the true tail, when it attends.
+
+    By chance: the same share for control tails. Raise: the tail's logit over the other candidates'.
+
+    Rate: how often the head attends. Strength: the tail's share then. Coverage: how often any head
+    found attends.
 
     Example: interp heads relations relations/grammar sentences.conllu --out found
     """
+    command = typed(relations, locals())
     from interp.capture.distributed import current_ranks
     from interp.corpus.relations import open_relations
+    from interp.heads.attention import HeadGeometry
     from interp.heads.relations.choices import choices_of
     from interp.heads.relations.run import score_relations
     from interp.models.load import load
@@ -70,9 +82,11 @@ def relations(
     ranks = current_ranks()
     ranks.first_only(lambda: check_out(out, replace=overwrite))
     ranks.first_only(lambda: check_figures(figures, out=out, overwrite=overwrite))
+    refuse_twice("--preset", preset)
     presets = [choices_of(name) for name in preset or ["relation"]]
     bridge = load(model, device=device)
-    corpus = open_relations(source, bridge, length=length)
+    HeadGeometry.of(bridge)
+    corpus = open_relations(source, bridge, length=length, min_coverage=min_coverage)
     if half is not None:
         corpus = corpus.halves(seed)[half == "second"]
     found = score_relations(
@@ -84,7 +98,7 @@ def relations(
         draws=draws,
         seed=seed,
         batch_size=batch_size,
-        command=f"interp heads relations {model} {source} --out {out}",
+        command=command,
     )
     if ranks.rank > 0:
         return

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from interp.cli.figures import Figures, check_figures, write_figures
+from interp.cli.heads.reading import refuse_twice, typed
 from interp.cli.heads.settings import settings_from
-from interp.cli.options import Device, Json, Out, Overwrite, Seed, print_json, say
+from interp.cli.options import Device, Json, Out, Overwrite, Seed, at_least, print_json, say
 from interp.cli.tables import show_table
 from interp.results.atomic import check_out
 from interp.results.errors import BadInput
@@ -56,27 +57,41 @@ def score(
         Path | None, typer.Option("--classes", help="For `successor`: ordered classes of words.")
     ] = None,
     offset: Annotated[
-        list[int] | None, typer.Option("--offset", help="For `offset`: tokens back; 2 and 3.")
+        list[int] | None,
+        typer.Option("--offset", help="For `offset`: tokens back; 2 and 3.", callback=at_least(1)),
     ] = None,
     half: Annotated[
         Literal["first", "second"] | None,
         typer.Option("--half", help="Only half of the documents of --relations, to choose on."),
     ] = None,
     sequences: Annotated[
-        int, typer.Option("--sequences", help="Of the text, and as many of random tokens.")
+        int,
+        typer.Option(
+            "--sequences", help="Of the text, and as many of random tokens.", callback=at_least(1)
+        ),
     ] = 200,
     length: Annotated[
         int | None,
-        typer.Option("--length", help="Tokens of a sequence; 128, or the context if shorter."),
+        typer.Option(
+            "--length",
+            help="Tokens of a sequence; 128, or the context if shorter.",
+            callback=at_least(1),
+        ),
     ] = None,
-    draws: Annotated[int, typer.Option("--draws", help="Relabellings behind every p.")] = 10_000,
+    draws: Annotated[
+        int, typer.Option("--draws", help="Relabellings behind every p.", callback=at_least(1))
+    ] = 10_000,
     packing: Annotated[
         Literal["pack", "document"],
         typer.Option("--packing", help="Documents end to end, or one in a row."),
     ] = "document",
     field: Annotated[str, typer.Option("--field", help="Field that holds the text.")] = "text",
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences in a batch.")] = 8,
-    top: Annotated[int, typer.Option("--top", help="Heads shown of each column.")] = 3,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Sequences in a batch.", callback=at_least(1))
+    ] = 8,
+    top: Annotated[
+        int, typer.Option("--top", help="Heads shown of each column.", callback=at_least(1))
+    ] = 3,
     seed: Seed = 0,
     device: Device = "cpu",
     figures: Figures = None,
@@ -87,12 +102,23 @@ def score(
 
     Example: interp heads score polyglot --text text.jsonl --out scores
     """
+    command = typed(score, locals())
     from interp.heads.score import score_heads
 
     check_alone("interp heads score")
     check_out(out, replace=overwrite)
     check_figures(figures, out=out, overwrite=overwrite)
     chosen = settings_from(settings or [])
+    refuse_twice("--detector", detector)
+    for option, value, reader in (
+        ("--pattern", pattern, "pattern"),
+        ("--offset", offset, "offset"),
+        ("--classes", classes, "successor"),
+        ("--needles", needles, "retrieval"),
+        ("--items", items, "function_vector"),
+    ):
+        if value and reader not in (detector or ()):
+            raise BadInput(f"{option} is read by --detector {reader}: name it, or leave it out")
     bridge, related = _half(model, relations, half, length=length, seed=seed, device=device)
     found = score_heads(
         bridge,
@@ -108,7 +134,7 @@ def score(
         batch_size=batch_size,
         seed=seed,
         device=device,
-        command=_command(model, detector, text, relations),
+        command=command,
         pattern=pattern,
         classes=classes,
         offsets=offset,
@@ -125,14 +151,6 @@ def score(
         return
     _show(found, top)
     say(f"\nwritten to {out}")
-
-
-def _command(
-    model: str, detectors: list[str] | None, text: str | None, relations: str | None
-) -> str:
-    named = [f"--detector {name}" for name in detectors or ()]
-    sources = [f"--{kind} {v}" for kind, v in (("text", text), ("relations", relations)) if v]
-    return " ".join(["interp heads score", model, *named, *sources])
 
 
 def _half(
