@@ -5,7 +5,7 @@ the tokens. What is true is what the generator meant: nothing is read off the te
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -160,8 +160,3 @@ def write_documents(path: Path, documents: Iterable[Document]) -> int:
     with atomic_file(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
     return len(lines)
-
-
-def answers(documents: Sequence[Document]) -> int:
-    """How many answers are asked in all."""
-    return sum(len(fact.asked) for document in documents for fact in document.facts)
