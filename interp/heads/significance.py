@@ -73,6 +73,25 @@ def standardisation(
     return mean, np.where(flat, np.inf, sd)
 
 
+def adjusted_by_size(
+    observed: Float[np.ndarray, "layers heads columns"],
+    draws: Float[np.ndarray, "draws layers heads columns"],
+) -> Float[np.ndarray, "layers heads columns"]:
+    """Family-wise p by the largest excess of each draw over its head's mean, not by the largest z.
+
+    For few draws: a z is at most sqrt(draws), so the best of many heads is as far out by chance in
+    nearly every draw, and no head could stand out. All units must be the same. Small effects of
+    heads that vary little are found less. A head within rounding of its mean has p = 1.
+    """
+    mean = (draws.sum(axis=0) + observed) / (len(draws) + 1)
+    tested = ~np.isnan(mean)
+    excess = observed - mean
+    largest = np.where(tested, draws - mean, -np.inf).reshape(len(draws), -1).max(axis=1)
+    at_least = largest[:, None] >= excess.ravel() - _SLACK
+    p = (1 + at_least.sum(axis=0).reshape(excess.shape)) / (1 + len(draws))
+    return np.where(tested, np.where(excess > _ROUNDING, p, 1.0), np.nan)
+
+
 def smallest_p(n_draws: int, *, more: str = "more draws") -> dict[str, str]:
     """A note where so few draws keep every p at or near .05, with what would give `more`; else {}.
 

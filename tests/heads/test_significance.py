@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from interp.heads.significance import (
+    adjusted_by_size,
     relabelled_means,
     sequence_bootstrap,
     significance,
@@ -113,3 +114,26 @@ def test_too_few_draws_for_any_finding_are_said(draws: int) -> None:
 def test_a_smallest_p_close_to_the_threshold_is_said_and_one_far_below_is_not() -> None:
     assert "close to .05; longer text would" in smallest_p(20, more="longer text")["smallest_p"]
     assert smallest_p(100) == {}
+
+
+def test_one_head_of_many_is_found_by_its_size_with_twenty_draws_and_not_by_its_z() -> None:
+    rng = np.random.default_rng(0)
+    by_size, by_z = [], []
+    for _ in range(10):
+        observed, draws = np.split(0.02 * rng.standard_t(2, (21, 12, 12, 1)), [1])
+        observed, draws[:, 5, 5] = observed[0], rng.standard_normal((20, 1))
+        observed[5, 5, 0] = 8
+        by_size.append(adjusted_by_size(observed, draws)[5, 5, 0] < 0.05)
+        by_z.append(significance(observed, draws).p_adj[5, 5, 0] < 0.05)
+    assert np.mean(by_size) == 1 and np.mean(by_z) <= 0.2
+
+
+def test_p_by_size_holds_for_the_family_and_leaves_out_the_untested() -> None:
+    families = []
+    for seed in range(300):
+        observed, draws = chance(seed, draws=99)
+        observed[0, 0, 0] = np.nan
+        adjusted = adjusted_by_size(observed, draws)
+        assert np.isnan(adjusted[0, 0, 0])
+        families.append(np.nanmin(adjusted) <= 0.05)
+    assert 0.01 < np.mean(families) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)

@@ -51,7 +51,7 @@ def _run(scoring: Scoring) -> HeadScores:
 
 DETECTOR = Detector(
     name="function_vector",
-    version=1,
+    version=2,
     definition=(
         "rise of the answer's probability when the head's output at the last token of a few-shot "
         "prompt with shuffled labels is replaced by its mean over right prompts"
@@ -63,7 +63,10 @@ DETECTOR = Detector(
     low=-1.0,
     high=1.0,
     chance="0: nothing changes",
-    null="means over the same prompts with their labels shuffled",
+    null=(
+        "means over the same prompts with their labels shuffled; p adj by the largest rise above "
+        "its head's mean, not the largest z"
+    ),
     run=_run,
     cost=_cost,
     only_named=True,

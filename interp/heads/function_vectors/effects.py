@@ -41,7 +41,7 @@ class Settings:
     """Prompts whose mean is a head's donor."""
     n_trials: int = 25
     """Corrupt prompts on which a donor is put in."""
-    donor_draws: int = 20
+    donor_draws: int = 100
     """Times that the donors' labels are shuffled; no p is below 1 / (1 + this)."""
     seed: int = 0
 

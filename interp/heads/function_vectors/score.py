@@ -38,7 +38,7 @@ def score_function_vectors(
     n_shots: int = 10,
     n_donors: int = 100,
     n_trials: int = 25,
-    donor_draws: int = 20,
+    donor_draws: int = 100,
     seed: int = 0,
     say: Say = to_standard_error,
 ) -> ScoredTasks:
