@@ -38,6 +38,7 @@ from interp.heads.columns import Head
 from interp.heads.cost import Part, stated, to_standard_error
 from interp.heads.scores import HeadScores
 from interp.models.load import load
+from interp.results.processes import check_alone
 from interp.results.progress import progress
 from interp.results.provenance import Provenance
 
@@ -86,6 +87,7 @@ def ablate_heads(
     `same_documents`.
     `measures` are read with the groups replaced everywhere.
     """
+    check_alone("ablating heads")
     bridge = model if isinstance(model, TransformerBridge) else load(model, device=device)
     whole = opened(relations, bridge)
     corpus = asked_of(whole, bridge, sequences)

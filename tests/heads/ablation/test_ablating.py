@@ -16,7 +16,7 @@ from interp.heads.ablation.patching import Corrupted, attributed_drops, patched_
 from interp.heads.ablation.standins import stand_ins
 from interp.heads.columns import Head
 from interp.models.load import load
-from interp.results.errors import BadInput
+from interp.results.errors import BadInput, Unsupported
 from tests.heads.ablation.making import facts
 from tests.models import tiny_model_directory
 
@@ -217,6 +217,12 @@ def test_one_number_can_be_asked_by_name(result: AblationResult) -> None:
     )
     with pytest.raises(BadInput, match="no relation 'r9': there are all, r0, r1"):
         result.value(relation="r9")
+
+
+def test_processes_started_together_are_refused(bridges, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(Unsupported, match="ablating heads runs in one process"):
+        ablate_heads(bridges["gpt2"], ["L0H0"], CORPUS)
 
 
 def test_what_cannot_be_asked_is_refused_before_any_work(bridges) -> None:
