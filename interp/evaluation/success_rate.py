@@ -22,6 +22,7 @@ from interp.results.intervals import Interval
 Attempt = Callable[[int], Bool[np.ndarray, " n"]]
 """Makes n independent attempts, and says which succeeded."""
 _TAIL = 0.025
+_ONE_TAIL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +72,23 @@ class SuccessRate:
         """
         s, n = self.successes, self.attempts
         low = float(stats.beta.ppf(_TAIL, s, n - s + 1)) if s else 0.0
-        # Before its last attempt a sampling that reached r had r − 1 of n − 1.
-        failures = n - s
-        more = s if self.reached else s + 1
-        high = float(stats.beta.ppf(1 - _TAIL, more, failures)) if failures else 1.0
-        return Interval(self.estimate, low, high)
+        return Interval(self.estimate, low, self._upper(_TAIL))
 
     @property
     def bound(self) -> float:
-        """The rate that 95% confidence does not exceed: what there is to say without a success."""
-        if self.successes:
-            return self.interval.high
-        return float(1 - 0.05 ** (1 / self.attempts))
+        """One-sided 95% upper bound: the rate at which this outcome or a worse one has p .05.
+
+        By the same order of outcomes as `interval`, with or without a success: 1 − .05^(1/n) for n
+        attempts without one, 1 where every attempt succeeded. It is below `interval.high`, which
+        leaves .025 on that side.
+        """
+        return self._upper(_ONE_TAIL)
+
+    def _upper(self, tail: float) -> float:
+        failures = self.attempts - self.successes
+        # Before its last attempt a sampling that reached r had r − 1 of n − 1.
+        more = self.successes if self.reached else self.successes + 1
+        return float(stats.beta.ppf(1 - tail, more, failures)) if failures else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; the estimate is null without a success."""

@@ -49,6 +49,22 @@ def test_no_success_gives_a_bound_and_no_estimate() -> None:
     assert found.to_json()["estimate"] is None
 
 
+@pytest.mark.parametrize(
+    ("successes", "attempts"), [(0, 200), (1, 200), (2, 200), (3, 3), (3, 50), (3, 200)]
+)
+def test_the_bound_leaves_five_in_a_hundred_with_and_without_a_success(
+    successes: int, attempts: int
+) -> None:
+    found = SuccessRate(successes=successes, attempts=attempts, wanted=3, budget=200)
+    if successes == attempts:
+        assert found.bound == 1
+        return
+    # As late or later: 3 successes at an attempt means at most 2 before it.
+    before, fewer = (attempts - 1, 2) if successes == 3 else (attempts, successes)
+    assert stats.binom.cdf(fewer, before, found.bound) == pytest.approx(0.05)
+    assert found.bound < found.interval.high
+
+
 def test_a_rate_of_one_in_ten_thousand_is_seen() -> None:
     rng = np.random.default_rng(0)
     found = until_successes(lambda n: rng.random(n) < 1e-4, wanted=20, budget=10**6, batch=10_000)

@@ -5,6 +5,7 @@ print(found)
 found.change("used-for L1H2 per_opportunity"), found.lags
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.heads.columns import Head
+from interp.heads.emergence.change import LEAST_CHECKPOINTS
+from interp.heads.emergence.moving import LEAST_TO_TEST
 from interp.heads.emergence.timing import ChangePoint, Lag
 from interp.results.errors import BadInput, CorruptFile
 from interp.results.finding import load_finding, save_finding
@@ -44,7 +47,7 @@ class CurveFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A head that was chosen at the last checkpoint, on sequences that are not traced."""
+    """A head chosen at the series' last checkpoint, `steps[-1]`, on sequences not traced."""
 
     relation: str
     layer: int
@@ -116,8 +119,9 @@ class HeadEmergence:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heading and lines: a curve each."""
-        heading = ["curve", "first", "last", "95% interval", "change between", "95% of the change",
-                   "from", "to", "draws with a change"]  # fmt: skip
+        first, last = self.steps[0], self.steps[-1]
+        heading = ["curve", f"step {first}", f"step {last}", f"95% at {last}", "change at steps",
+                   "95% of its end", "mean before", "after", "draws with one"]  # fmt: skip
         lines = []
         for i, (curve, change) in enumerate(zip(self.curves, self.changes, strict=True)):
             jumps = change.kind == "change"
@@ -127,10 +131,8 @@ class HeadEmergence:
                     _text(self.value[i, 0]),
                     _text(self.value[i, -1]),
                     f"[{_text(self.low[i, -1])}, {_text(self.high[i, -1])}]",
-                    f"{change.step_before}-{change.step_after}{'~' * change.drifts}"
-                    if jumps
-                    else change.kind,
-                    f"[{change.low}, {change.high}]" if jumps else "-",
+                    f"{change.step_before}-{change.step_after}" if jumps else change.kind,
+                    f"[{change.low}, {change.high}]" if jumps and change.low is not None else "-",
                     _text(change.before) if jumps else "-",
                     _text(change.after) if jumps else "-",
                     f"{change.share_change:.2f}",
@@ -141,26 +143,35 @@ class HeadEmergence:
     def notes(self) -> list[str]:
         """What stands under the table."""
         heads = {r: [c.name for c in self.chosen if c.relation == r] for r in self.relations}
+        n, last = len(self.steps), self.steps[-1]
         lines = [
-            f"Heads chosen at step {self.steps[-1]} on {self.n_choosing} sequences, traced on "
+            f"{n} checkpoints of {self.series}, steps {self.steps[0]} to {last}; a model trained "
+            f"beyond step {last} is not among them.",
+            f"Heads taken at step {last} on {self.n_choosing} sequences, traced on "
             f"{self.n_tracing} others: "
             + "; ".join(f"{r}: {', '.join(names) or 'none'}" for r, names in heads.items())
             + ".",
-            "A change is two levels with a jump, where that describes the curve better (BIC) than "
-            "one level; ~ where a straight drift is better still: a long rise, changing in its "
-            "middle.",
+            "rate: share of events at which the head attends as the relation asks; strength: how "
+            "far it raises the tail at those; per_opportunity: the same over all events. answers: "
+            "share of questions answered right; margin: the tail's logit above the mean of others "
+            "of its type, in nats.",
+            _change_note(n),
         ]
         if self.crowded:
             lines.append(
                 f"Random groups hold chosen heads too for {', '.join(self.crowded)}: their layers "
-                "have too few others."
+                "have too few others. Losing answers without them is then no contrast."
             )
         lines += [_lag_note(lag) for lag in self.lags]
+        if self.lags:
+            lines.append(_together_note(self.lags))
+        shown = _shown(n)
         for r, relation in enumerate(self.relations):
+            at = ", ".join(str(self.steps[i]) for i in shown)
             lines.append(
-                f"{relation}: all heads ranked as at the last checkpoint (Spearman) "
-                f"{_path(self.spearman[:, r])}; of its {self.k} best (Jaccard) "
-                f"{_path(self.jaccard[:, r])}."
+                f"{relation}: agreement with step {last} at steps {at}: all heads' ranks "
+                f"(Spearman) {_path(self.spearman[shown, r])}; the {self.k} best (Jaccard) "
+                f"{_path(self.jaccard[shown, r])}."
             )
         return lines
 
@@ -254,26 +265,62 @@ class HeadEmergence:
         return html_table(*self.table(), self.notes())
 
 
-def _lag_note(lag: Lag) -> str:
-    moved = (
-        ""
-        if lag.correlation is None
-        else f" Changes move together: {lag.correlation:+.2f}, p {lag.p_shift:.2f} over "
-        f"{lag.n_shifts} shifts."
-    )
-    if lag.checkpoints is None:
-        return f"{lag.later} against {lag.earlier}: one of them has no change point.{moved}"
-    ends = f"[{lag.low:+.0f}, {lag.high:+.0f}]" if lag.low is not None else "no interval"
+def _change_note(n: int) -> str:
+    if n < LEAST_CHECKPOINTS:
+        return f"too short: {n} checkpoints, and a change point takes {LEAST_CHECKPOINTS}."
     return (
-        f"{lag.later} changes {lag.checkpoints:+.0f} checkpoints {ends} ({lag.steps:+d} steps) "
-        f"after {lag.earlier}.{moved}"
+        "A change is a jump, or a rise or fall over at most half of the checkpoints, that "
+        "describes the curve better (BIC) than a level (none), a straight drift (drift), or noise "
+        "that wanders about a level (wander). It is a description: at 7, 10 and 20 checkpoints .10, .07 "
+        "and .02 of curves of independent noise are said to change, and .29, .35 and .22 of "
+        "strongly wandering noise (AR(1) of .8)."
     )
+
+
+def _lag_note(lag: Lag) -> str:
+    if lag.checkpoints is None:
+        return f"{lag.later} against {lag.earlier}: one of them has no change point, so no lag."
+    by, steps = abs(lag.checkpoints), abs(lag.steps or 0)
+    unit = "checkpoint" if by == 1 else "checkpoints"
+    order = "before" if lag.checkpoints < 0 else "after"
+    when = f"{by:.0f} {unit} ({steps} steps) {order}" if by else "at the same checkpoint as"
+    ends = (
+        f"95% of the lag [{lag.low:+.0f}, {lag.high:+.0f}] checkpoints"
+        if lag.low is not None
+        else "no interval: too few draws in which both change"
+    )
+    return (
+        f"{lag.later} changes {when} {lag.earlier}; {ends}, both change in {lag.share_draws:.2f} "
+        "of draws."
+    )
+
+
+def _together_note(lags: Sequence[Lag]) -> str:
+    tested = [
+        f"{lag.later} with {lag.earlier} {lag.correlation:+.2f} (p {lag.p_together:.2g})"
+        for lag in lags
+        if lag.correlation is not None and lag.p_together is not None
+    ]
+    n = max(lag.n_tested for lag in lags)
+    if tested:
+        found = f"Fluctuations beside the changes, rank correlation: {'; '.join(tested)}."
+    elif n < LEAST_TO_TEST:
+        found = (
+            f"Whether the curves fluctuate together: too few checkpoints to test ({n}; it takes "
+            f"{LEAST_TO_TEST})."
+        )
+    else:
+        found = "Whether the curves fluctuate together: nothing left to test beside the changes."
+    return f"{found} Changing at the same time is no cause: compare the answers without the heads."
+
+
+def _shown(n: int) -> list[int]:
+    """The first checkpoint, the middle one and the last but one."""
+    return sorted({0, n // 2, max(n - 2, 0)})
 
 
 def _path(values: Float[np.ndarray, " steps"]) -> str:
-    """The first, the middle and the last but one."""
-    shown = [values[0], values[len(values) // 2], values[max(len(values) - 2, 0)]]
-    return ", ".join(_text(value) for value in shown)
+    return ", ".join(_text(value) for value in values)
 
 
 def _text(value: float | None) -> str:

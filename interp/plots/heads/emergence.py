@@ -54,7 +54,8 @@ def heads_over_checkpoints(
 def lags(found: HeadEmergence) -> go.Figure:
     """How many checkpoints later one curve changes than another, with its 95% bootstrap.
 
-    Pairs in which one has no change point are at the foot, without a point.
+    Pairs in which one has no change point are at the foot, without a point. Changing together is
+    no cause.
     """
     order = sorted(found.lags, key=lambda lag: (lag.checkpoints is not None, lag.checkpoints or 0))
     names = [plotly_text(f"{lag.later} after {lag.earlier}", limit=90) for lag in order]
@@ -72,9 +73,9 @@ def lags(found: HeadEmergence) -> go.Figure:
             "arrayminus": middle - low,
         },
         marker={"color": NEGATIVE, "size": 9},
-        customdata=[[_number(lag.correlation), _number(lag.p_shift)] for lag in order],
-        hovertemplate="%{x:.1f} checkpoints; changes correlate %{customdata[0]}, p over shifts "
-        "%{customdata[1]}<extra></extra>",
+        customdata=[[_number(lag.correlation), _number(lag.p_together)] for lag in order],
+        hovertemplate="%{x:.1f} checkpoints; fluctuations beside the changes correlate "
+        "%{customdata[0]}, p %{customdata[1]}<extra></extra>",
     )
     figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1})
     figure.update_xaxes(title="checkpoints later")
@@ -159,4 +160,4 @@ def _over_steps(figure: go.Figure, found: HeadEmergence) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2g}"
+    return "not tested" if value is None else f"{value:.2g}"

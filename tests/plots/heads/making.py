@@ -161,15 +161,14 @@ def an_emergence(*, name: str = "r", n_steps: int = 4) -> HeadEmergence:
         ChangePoint(
             curve=curve.name,
             kind="change" if place < 3 and n_steps > 3 else "none",
-            drifts=False,
             bic_gain=1.0,
             share_change=0.9,
             **(jump if place < 3 and n_steps > 3 else none),  # pyright: ignore
         )
         for place, curve in enumerate(curves)
     )
-    pair = {"later": f"{name} level", "earlier": f"{name} head", "steps": 0, "n_shifts": 3}
-    more: dict[str, Any] = {"correlation": None, "p_shift": None}
+    pair = {"later": f"{name} level", "earlier": f"{name} head", "steps": 0, "n_tested": 3}
+    more: dict[str, Any] = {"share_draws": 1.0, "correlation": None, "p_together": None}
     return HeadEmergence(
         series="s",
         steps=steps,
