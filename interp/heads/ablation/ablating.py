@@ -220,7 +220,7 @@ class _Ablation:
 
     def _matched(self, heads: Sequence[Head]) -> Matched:
         # Seeded by the heads: what a group is held against does not depend on the other groups.
-        rng = np.random.default_rng([self.plan.seed, 1, *np.ravel(heads).tolist()])
+        rng = np.random.default_rng([self.plan.seed, 1, *(i for head in heads for i in head)])
         return matched_groups(
             heads,
             n_heads=self.bridge.cfg.n_heads,

@@ -74,9 +74,12 @@ def head_scores(
 
     columns = tuple(_column(tally, r) for r in range(len(tally.relations)))
     n_tests = int(sum(np.isfinite(null.z).sum() for null in nulls))
+    arrays: dict[str, Any] = {
+        name: stacked([r.arrays[name] for r in results]) for name in results[0].arrays
+    }
     return HeadScores(
         columns=columns,
-        **{name: stacked([r.arrays[name] for r in results]) for name in results[0].arrays},
+        **arrays,
         extras={name: stacked([r.extras[name] for r in results]) for name in EXTRAS},
         notes={
             column.name: {**r.note, "n_tests": n_tests}
