@@ -1,6 +1,7 @@
 """Figures of ablated heads: score against effect by quadrant, found heads against random ones."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from interp.heads.ablation.result import EFFECTS, EVERY, MEASURES, AblationResul
 from interp.heads.columns import Head
 from interp.heads.scores import HeadScores
 from interp.plots.colors import NEGATIVE, NEUTRAL, POSITIVE
+from interp.plots.heads.labels import apart
 from interp.plots.heads.scores import ALPHA
 from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
@@ -84,7 +86,8 @@ def score_against_effect(
                 "thickness": 1,
             },
             mode="markers+text",
-            text=heads if number < 3 else None,
+            text=_kept(heads, score[here], middle) if number < 3 else None,
+            cliponaxis=False,
             textposition="top center",
             textfont={"size": 10},
             customdata=[[head] for head in heads],
@@ -112,27 +115,37 @@ def found_against_random(found: AblationResult, *, measure: str = "margin") -> g
     if measure not in MEASURES:
         raise BadInput(f"measure {measure!r}: one of {', '.join(MEASURES)}")
     index = MEASURES.index(measure)
-    names = [plotly_text(name) for name in found.columns]
+    # Over all of one relation is that relation.
+    first = 1 if len(found.relations) == 1 else 0
+    names = [plotly_text(name) for name in found.columns[first:]]
     group = next(iter(found.groups))
     mode, where = found.conditions[0]
-    draws = found.random[0, 0, : found.n_random(group), index]
+    draws = found.random[0, 0, : found.n_random(group), index, first:]
     figure = go.Figure()
-    figure.add_trace(
-        _drawn(
-            np.tile(names, len(draws)),
-            draws.ravel(),
-            f"{len(draws)} random groups of the same layers",
-        )
-    )
+    if len(draws):
+        label = f"{len(draws)} random groups of the same layers"
+        figure.add_trace(_drawn(np.tile(names, len(draws)), draws.ravel(), label))
+    else:
+        figure.add_annotation(
+            text="no random group exists: these layers have no other heads",
+            xref="paper", yref="paper", x=0.5, y=1, showarrow=False,
+        )  # fmt: skip
     label = f"{plotly_text(group)}: {len(found.groups[group])} heads"
-    figure.add_trace(_own(names, found.effect[0, 0, index], label))
+    figure.add_trace(_own(names, found.effect[0, 0, index, first:], label))
     figure.add_hline(y=0, line=_LINE)
     figure.update_layout(
-        title={"text": f"{mode} at {where}, heads chosen on {plotly_text(found.chosen_on)}"}
+        title={
+            "text": f"{mode} at {where}",
+            "subtitle": {"text": _broken(f"heads chosen on {plotly_text(found.chosen_on)}")},
+        }
     )
     figure.update_xaxes(title="relation", type="category")
     figure.update_yaxes(title=_WORDS[measure])
-    return stamped(laid_out(figure, height=440, top=50), found.provenance)
+    return stamped(laid_out(figure, height=480, top=90), found.provenance)
+
+
+def _broken(text: str) -> str:
+    return "<br>".join(wrap(text, 90))
 
 
 def others_against_random(found: AblationResult) -> go.Figure:
@@ -155,6 +168,13 @@ def others_against_random(found: AblationResult) -> go.Figure:
     figure.update_xaxes(type="category")
     figure.update_layout(yaxis_title="change")
     return stamped(laid_out(figure, height=400, top=40), found.provenance)
+
+
+def _kept(
+    heads: list[str], x: Float[np.ndarray, " heads"], y: Float[np.ndarray, " heads"]
+) -> list[str]:
+    shown = apart(list(zip(x.tolist(), y.tolist(), strict=True)))
+    return [head if keep else "" for head, keep in zip(heads, shown, strict=True)]
 
 
 def _drawn(x: Sequence[str] | np.ndarray, y: Float[np.ndarray, " draws"], name: str) -> go.Box:

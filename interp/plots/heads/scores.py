@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
 from interp.heads.columns import Head
 from interp.heads.scores import HeadScores
 from interp.plots.colors import DIVERGING, NEUTRAL, POSITIVE, symmetric_limit
+from interp.plots.heads.labels import apart
 from interp.plots.layout import laid_out
 from interp.plots.provenance import stamped
 from interp.results.errors import BadInput
@@ -21,6 +22,7 @@ MARK = "●"
 _ROW_PX = 22
 _NAMED = 12
 _ACROSS = 3
+_BAR = {"thickness": 12, "len": 1, "nticks": 5}
 _HOVER = ("score", "ci_low", "ci_high", "null_mean", "null_sd", "z", "p_adj", "q", "n_sequences")
 PALETTE = ("#2166ac", "#b35806", "#1b7837", "#762a83", "#c51b7d", "#4d4d4d", "#8c510a", "#01665e")
 
@@ -33,9 +35,8 @@ def score_map(scores: HeadScores, column: str, *, alpha: float = ALPHA) -> go.Fi
     figure = go.Figure(_map(scores, column, alpha))
     one = scores.columns[scores.column(column)]
     figure.update_layout(title={"text": _counted(scores, column, alpha)})
-    figure.update_traces(
-        colorbar={"title": {"text": f"{plotly_text(one.unit)}<br>above chance"}, "thickness": 12}
-    )
+    figure.update_traces(colorbar={"title": {"text": _scale_title(one.unit)}, **_BAR})
+    _say_untested(figure, _map_gaps(scores, [column]))
     return stamped(_as_map(figure, scores.n_layers), scores.provenance)
 
 
@@ -47,9 +48,10 @@ def maps_beside(
     effect_name: str = "damage when ablated",
     alpha: float = ALPHA,
 ) -> go.Figure:
-    """Several columns as maps, three across, each on its own scale, and an effect as the last.
+    """Several columns as maps, three across, and an effect as the last; one scale for each unit.
 
-    For a literal index beside a contextual one and beside what ablation does.
+    For a literal index beside a contextual one and beside what ablation does: what is faint on the
+    scale of the others is faint here too.
     """
     if not columns:
         raise BadInput("no column to show: name at least one")
@@ -66,9 +68,12 @@ def maps_beside(
     across = min(len(maps), _ACROSS)
     rows = -(-len(maps) // across)
     figure = make_subplots(rows=rows, cols=across, subplot_titles=titles)
+    units = [_scale_title(scores.columns[scores.column(name)].unit) for name in columns]
+    units += [] if effect is None else [plotly_text(effect_name)]
+    _share_scales(figure, maps, units)
     for i, one in enumerate(maps):
         figure.add_trace(one, row=1 + i // across, col=1 + i % across)
-    figure.update_traces(showscale=False)
+    _say_untested(figure, _map_gaps(scores, columns))
     return stamped(_as_map(figure, scores.n_layers, rows=rows), scores.provenance)
 
 
@@ -82,19 +87,24 @@ def volcano(
     """
     chosen = _of_one_unit(scores, columns)
     figure = go.Figure()
+    points = _named_points(scores, chosen, alpha)
+    shown = apart([(x, y) for _, _, x, y in points])
+    labelled = {
+        (name, head) for (name, head, _, _), keep in zip(points, shown, strict=True) if keep
+    }
     for i, name in enumerate(chosen):
         tested = scores.tested(name)
         heads = [Head(int(layer), int(head)) for layer, head in np.argwhere(tested)]
-        named = set(scores.significant(name, alpha=alpha)[:_NAMED])
         p = scores.array("p_adj", name)[tested]
         figure.add_scatter(
             x=scores.array("score", name)[tested],
             y=-np.log10(p),
             name=plotly_text(name),
             mode="markers+text",
-            text=[str(head) if head in named else "" for head in heads],
+            text=[str(head) if (name, head) in labelled else "" for head in heads],
             textposition="top center",
             textfont={"size": 10},
+            cliponaxis=False,
             marker={
                 "color": PALETTE[i % len(PALETTE)],
                 "size": 8,
@@ -106,7 +116,7 @@ def volcano(
     figure.add_hline(y=-np.log10(alpha), line={"color": NEUTRAL, "dash": "dot"})
     unit = scores.columns[scores.column(chosen[0])].unit
     figure.update_xaxes(title=plotly_text(unit))
-    figure.update_yaxes(title="-log10 of p, corrected for all heads", rangemode="tozero")
+    figure.update_yaxes(title="-log10 of p, corrected for all heads", range=[-0.08, None])
     figure.update_layout(showlegend=True)
     return stamped(laid_out(figure, height=460), scores.provenance)
 
@@ -130,7 +140,8 @@ def rate_and_strength(scores: HeadScores, column: str, *, alpha: float = ALPHA) 
         x=rate,
         y=strength,
         mode="markers+text",
-        text=[str(head) if below else "" for head, below in zip(heads, p < alpha, strict=True)],
+        text=_labels(heads, rate, strength, p < alpha),
+        cliponaxis=False,
         textposition="top center",
         textfont={"size": 10},
         customdata=[[str(head)] for head in heads],
@@ -148,6 +159,79 @@ def rate_and_strength(scores: HeadScores, column: str, *, alpha: float = ALPHA) 
     figure.update_xaxes(title="rate: share of opportunities that pass the gate", range=[0, 1.03])
     figure.update_yaxes(title="strength: share of the tail where it passes", range=[0, 1.08])
     return stamped(laid_out(figure, height=440, top=50), scores.provenance)
+
+
+def _named_points(
+    scores: HeadScores, columns: Sequence[str], alpha: float
+) -> list[tuple[str, Head, float, float]]:
+    """Column, head, score and height of the best significant heads of every column."""
+    return [
+        (
+            name,
+            head,
+            float(scores.array("score", name)[head]),
+            float(-np.log10(scores.array("p_adj", name)[head])),
+        )
+        for name in columns
+        for head in scores.significant(name, alpha=alpha)[:_NAMED]
+    ]
+
+
+def _labels(
+    heads: Sequence[Head],
+    x: Float[np.ndarray, " points"],
+    y: Float[np.ndarray, " points"],
+    chosen: Bool[np.ndarray, " points"],
+) -> list[str]:
+    places = np.flatnonzero(chosen)
+    kept = apart([(float(x[i]), float(y[i])) for i in places])
+    shown = {int(i) for i, keep in zip(places, kept, strict=True) if keep}
+    return [str(head) if i in shown else "" for i, head in enumerate(heads)]
+
+
+def _scale_title(unit: str) -> str:
+    return f"{plotly_text(unit)}<br>above chance"
+
+
+def _share_scales(figure: go.Figure, maps: Sequence[go.Heatmap], units: Sequence[str]) -> None:
+    """One colour scale for the maps of each unit, shown once, to the right of the maps."""
+    different = list(dict.fromkeys(units))
+    for i, unit in enumerate(different, start=1):
+        own = [one for one, of in zip(maps, units, strict=True) if of == unit]
+        limit = max(float(one.zmax) for one in own)
+        for one in own:
+            one.update(coloraxis=f"coloraxis{i}", zmin=None, zmax=None, colorscale=None)
+        bar = {"title": {"text": unit}, "x": 1.02 + 0.13 * (i - 1), **_BAR}
+        axis = {"colorscale": DIVERGING, "cmin": -limit, "cmax": limit, "colorbar": bar}
+        figure.update_layout({f"coloraxis{i}": axis})
+
+
+def _map_gaps(scores: HeadScores, columns: Sequence[str]) -> list[str]:
+    """For every map what is to be said of grey heads: nothing, or that none was tested."""
+    return [
+        "" if tested.all() else "some" if tested.any() else "none"
+        for tested in map(scores.tested, columns)
+    ]
+
+
+def _say_untested(figure: go.Figure, gaps: Sequence[str]) -> None:
+    for i, gap in enumerate(gaps, start=1):
+        axis = "" if i == 1 else str(i)
+        if gap == "none":
+            figure.add_annotation(
+                text="no head could be tested",
+                xref=f"x{axis} domain",
+                yref=f"y{axis} domain",
+                x=0.5,
+                y=0.5,
+                showarrow=False,
+                bgcolor="#ffffff",
+            )
+    if any(gaps):
+        figure.add_annotation(
+            text="grey: not tested", xref="paper", yref="paper", x=0, y=0, yshift=-66,
+            xanchor="left", showarrow=False,
+        )  # fmt: skip
 
 
 def _map(scores: HeadScores, column: str, alpha: float) -> go.Heatmap:
@@ -217,11 +301,11 @@ def _effect_map(effect: Float[np.ndarray, "layers heads"]) -> go.Heatmap:
 
 
 def _as_map(figure: go.Figure, n_layers: int, *, rows: int = 1) -> go.Figure:
-    laid_out(figure, height=rows * (150 + _ROW_PX * max(n_layers, 2)), top=50)
+    laid_out(figure, height=60 + rows * (150 + _ROW_PX * max(n_layers, 4)), top=50)
     figure.update_layout(plot_bgcolor=UNTESTED)
     figure.update_xaxes(title="head", type="category", showgrid=False)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    return figure.update_layout(yaxis_title="layer")
+    figure.update_yaxes(title="layer", type="category", autorange="reversed", showgrid=False)
+    return figure.update_layout(margin={"b": 80})
 
 
 def _counted(scores: HeadScores, column: str, alpha: float) -> str:

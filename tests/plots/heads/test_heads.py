@@ -17,6 +17,7 @@ from interp.models.load import load
 from interp.plots.circuitsvis import html_page
 from interp.plots.heads.ablation import QUADRANTS, found_against_random, score_against_effect
 from interp.plots.heads.emergence import heads_over_checkpoints, lags
+from interp.plots.heads.labels import apart
 from interp.plots.heads.levels import levels_over_checkpoints, levels_over_shots
 from interp.plots.heads.pages import (
     ablation_figures,
@@ -100,10 +101,32 @@ def test_effects_of_something_else_are_refused() -> None:
         maps_beside(some_scores(), ["a"], effect=np.zeros((1, 1)))
 
 
+def test_maps_of_one_unit_share_a_scale_and_an_untested_map_says_so() -> None:
+    scores = some_scores((a_column("strong"), a_column("faint"), a_column("none", unit="nats")))
+    score = scores.score.copy()
+    score[..., 1] = 0.2 + (score[..., 1] - 0.2) * 0.01
+    score[..., 2] = np.nan
+    figure = maps_beside(replace(scores, score=score), ["strong", "faint", "none"])
+    assert [one.coloraxis for one in traces(figure)] == ["coloraxis", "coloraxis", "coloraxis2"]
+    assert figure.layout.coloraxis.cmax == pytest.approx(0.7)
+    said = [annotation.text for annotation in figure.layout.annotations]
+    assert said.count("no head could be tested") == 1 and "grey: not tested" in said
+
+
+def test_labels_that_would_stand_on_one_another_are_left_to_the_pointer() -> None:
+    assert apart([(0.0, 0.0), (0.01, 0.01), (1.0, 1.0), (0.01, 0.5)]) == [True, False, True, True]
+
+
+def test_where_no_random_group_exists_the_figure_says_so() -> None:
+    figure = found_against_random(an_ablation(random_heads={"found": ()}))
+    assert len(traces(figure)) == 1
+    assert "no random group exists" in figure.layout.annotations[0].text
+
+
 def test_found_heads_stand_beside_every_random_group() -> None:
     box, own = traces(found_against_random(an_ablation()))
-    assert len(box.y) == 4 * 2 and box.name.startswith("4 random groups")
-    assert list(own.y) == [1.0, 1.0] and own.name == "found: 1 heads"
+    assert len(box.y) == 4 and box.name.startswith("4 random groups")
+    assert list(own.y) == [1.0] and own.name == "found: 1 heads"
 
 
 def test_other_measures_stand_beside_the_same_without_random_heads() -> None:
