@@ -272,8 +272,8 @@ def _change_note(n: int) -> str:
         "A change is a jump, or a rise or fall over at most half of the checkpoints, that "
         "describes the curve better (BIC) than a level (none), a straight drift (drift), or noise "
         "that wanders about a level (wander). It is a description: at 7, 10 and 20 checkpoints "
-        ".10, .07 and .02 of curves of independent noise are said to change, and .29, .35 and .22 of "
-        "strongly wandering noise (AR(1) of .8)."
+        ".10, .07 and .02 of curves of independent noise are said to change, and .29, .35 and "
+        ".22 of strongly wandering noise (AR(1) of .8)."
     )
 
 
