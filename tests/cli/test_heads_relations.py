@@ -106,3 +106,20 @@ def test_half_without_relations_is_refused(here: Path) -> None:
         app, ["heads", "score", "m", "--text", "t", "--half", "first", "--out", str(here / "h")]
     )
     assert "--half is of the documents of --relations" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--batch-size", "0"], "--batch-size 0: give at least 1"),
+        (["--draws", "0"], "--draws 0"),
+        (["--top", "0"], "--top 0"),
+        (["--seed", "-1"], "--seed -1"),
+        (["--min-coverage", "2"], "--min-coverage 2.0: give a number from 0 to 1"),
+        (["--preset", "ren2024", "--preset", "ren2024"], "--preset ren2024 is given twice"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_at_the_door(wrong, said, tmp_path) -> None:
+    words = ["heads", "relations", "relations/grammar", "none.jsonl", "--out", str(tmp_path / "no")]
+    with pytest.raises(BadInput, match=said):
+        CliRunner().invoke(app, [*words, *wrong], catch_exceptions=False)

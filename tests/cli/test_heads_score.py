@@ -80,3 +80,19 @@ def test_what_is_there_is_not_replaced_unless_told(model: Path, text: Path, tmp_
     result = score(model, text, out)
     assert isinstance(result.exception, BadInput)
     assert (out / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--draws", "0"], "--draws 0: give at least 1"),
+        (["--sequences", "0"], "--sequences 0"),
+        (["--offset", "2", "--detector", "previous_token"], "--offset is read by"),
+        (["--pattern", "p.npy"], "--pattern is read by"),
+        (["--detector", "pattern", "--detector", "pattern"], "given twice"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_at_the_door(wrong, said, tmp_path) -> None:
+    words = ["heads", "score", "polyglot", "--text", "none.txt", "--out", str(tmp_path / "no")]
+    with pytest.raises(BadInput, match=said):
+        CliRunner().invoke(app, [*words, *wrong], catch_exceptions=False)

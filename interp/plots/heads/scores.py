@@ -198,7 +198,7 @@ def _share_scales(figure: go.Figure, maps: Sequence[go.Heatmap], units: Sequence
     different = list(dict.fromkeys(units))
     for i, unit in enumerate(different, start=1):
         own = [one for one, of in zip(maps, units, strict=True) if of == unit]
-        limit = max(float(one.zmax) for one in own)
+        limit = max(float(one.to_plotly_json()["zmax"]) for one in own)
         for one in own:
             one.update(coloraxis=f"coloraxis{i}", zmin=None, zmax=None, colorscale=None)
         bar = {"title": {"text": unit}, "x": 1.02 + 0.13 * (i - 1), **_BAR}

@@ -172,3 +172,14 @@ def test_padding_is_the_tokenizer_s_own():
     )
     (batch,) = found.batches(2)
     assert batch.tokens[0, 7:].tolist() == [77, 77]
+
+
+def test_a_cut_that_parts_a_question_from_what_it_asks_about_drops_it(directories):
+    text, starts = " ".join(["pen"] * 8), range(0, 32, 4)
+    spans = [[(starts[i], starts[i] + 3) for i in places] for places in ((0, 5), (1, 7))]
+    entities = tuple(TextEntity(str(i), "w", tuple(own)) for i, own in enumerate(spans))
+    asked = (TextRelation(0, "r", 1, (starts[7],)),)
+    source = RelatedText(text, entities, asked, 0, "a.jsonl, line 5")
+    assert opened(source, directories["words"]).n_triplets == 1
+    with pytest.raises(BadInput, match="cut apart by the length"):
+        opened(source, directories["words"], length=4)
