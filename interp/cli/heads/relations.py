@@ -121,7 +121,7 @@ def _show(found: "HeadScores", top: int) -> None:
         heads = chosen[:top] or found.top(name, top)
         lines += [_line(found, name, head) for head in heads]
         if not heads:
-            lines.append((name, "none tested", *[""] * (len(_HEADING) - 2)))
+            lines.append((name, "none tested: all attend too rarely", *[""] * (len(_HEADING) - 2)))
         coverage.append(_coverage(found, name, list(map(str, chosen))))
     show_table(_HEADING, lines, n_left=2)
     say("")
@@ -153,7 +153,8 @@ def _coverage(found: "HeadScores", name: str, heads: list[str]) -> str:
     left = "".join(f"; {why}: {n}" for why, n in sorted(note["left_out"].items()))
     return (
         f"{name}: {len(heads)} of {n_tested} heads at family-wise .05{listed}\n"
+        f"  by chance: {found.columns[found.column(name)].null}\n"
         f"  coverage {note['coverage']:.3f}; {note['n_untested']} heads attend too rarely to test; "
-        f"{note['n_triplets_with_controls']:,} of {note['n_triplets']:,} triplets have controls "
-        f"(alike in {note['match']}), {note['n_triplets_tail_first']:,} tail first{left}"
+        f"{note['n_triplets_with_controls']:,} of {note['n_triplets']:,} triplets have controls, "
+        f"{note['n_triplets_tail_first']:,} tail first{left}"
     )
