@@ -42,8 +42,8 @@ def byte_level(*merged: str) -> PreTrainedTokenizerFast:
 def test_a_word_is_looked_up_with_its_blank_first(scored: Scored) -> None:
     tokenizer = byte_level("ĠMay", "May", "June")
     token = single_token(scored(tokenizer))
-    ids = tokenizer.convert_tokens_to_ids(["ĠMay", "June"])
-    assert [token("May"), token("June"), token("July")] == [*ids, None]
+    may, june = (tokenizer.convert_tokens_to_ids(word) for word in ("ĠMay", "June"))
+    assert [token("May"), token("June"), token("July")] == [may, june, None]
 
 
 def test_without_a_tokenizer_no_word_is_a_token(scored: Scored) -> None:
