@@ -147,11 +147,8 @@ for preset in PRESETS:
     rho = spearmanr(score[tried], effect[tried]).statistic
     print(f"{preset}: rank correlation of score and effect {rho:+.2f} over {tried.sum()} heads")
 
-# %% [markdown]
-# ## What was learnt here
-# - There are heads that raise the tail when they attend to the head of a relation; the model needs
-#   them where the tail stood first.
-# - The index as printed does not find them, here or where the whole mechanism is known: it never reads
-#   what is attended to. Numbers made with it say little about these heads, in either direction.
-# - A score is not a role. The heads that write the binding in layer 0 score nothing, and heads that
-#   score can be spared one at a time. Both are seen only by taking heads out, together and alone.
+# %%
+print(f"heads that raise the tail are there, and {pair[0]} and {pair[1]} are needed where it is told first")
+print("the index as printed finds none: it never reads what is attended to")
+print("a low rate is not absence: told the other way round, other heads answer")
+print("a score is not a role: what writes the binding scores nothing, what scores can often be spared")

@@ -221,7 +221,7 @@ def test_tables_of_tokens_and_positions_are_known(style: str, n: int, tmp_path: 
 
 
 def test_a_model_that_is_no_decoder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="trained in decoders"):
+    with pytest.raises(Unsupported, match="a decoder is expected"):
         read_trainable(tiny_model_directory("bert", tmp_path / "bert"))
 
 
